@@ -1,0 +1,64 @@
+# `make` alone lists the targets. PYTHON=python3.12 make ... takes another interpreter for the virtual environments.
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .tools/constraints.txt
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-fast test-processes test-core-bare test-botocore144 lint format bench constraints catalog clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS) .tools/venv.sh
+	.tools/venv.sh $(VENV) $(CONSTRAINTS) --editable . --group dev
+
+.venv-core/.ready: .tools/core.in $(CONSTRAINTS) .tools/venv.sh
+	.tools/venv.sh .venv-core $(CONSTRAINTS) --requirement .tools/core.in
+
+.venv-botocore144/.ready: .tools/constraints-botocore144.txt .tools/venv.sh
+	.tools/venv.sh .venv-botocore144 .tools/constraints-botocore144.txt --requirement .tools/constraints-botocore144.txt
+
+venv: $(VENV)/.ready ## the virtual environment .venv, with the tested set of packages
+
+demo: venv ## a real Airflow enriches 3,708 reviews through a local Bedrock endpoint
+	@$(BIN)/python .tools/demo.py
+
+bench: venv ## requests per second and CPU per request, ours beside bare aiobotocore and boto3 in threads
+	$(BIN)/python -m tests.bench
+
+test: test-core-bare test-botocore144 test-fast test-processes ## everything
+
+test-fast: venv ## all tests but those that start real Airflow processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes"
+
+test-processes: venv ## the tests that start real Airflow processes; minutes
+	$(BIN)/python -m pytest -m processes
+
+test-core-bare: .venv-core/.ready ## tests/core where neither Airflow nor boto is installed
+	.venv-core/bin/python -m pytest tests/core
+
+test-botocore144: .venv-botocore144/.ready ## tests/local with the newer botocore line
+	.venv-botocore144/bin/python -m pytest tests/local
+
+lint: venv ## ruff, mypy, the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+constraints: venv ## pin the newest set of packages that pyproject.toml allows
+	$(COMPILE) --group dev pyproject.toml --output-file $(CONSTRAINTS)
+	$(COMPILE) .tools/botocore144.in --output-file .tools/constraints-botocore144.txt
+
+catalog: venv ## write the catalog snapshot of the wheel anew
+	$(BIN)/python .tools/build_catalog.py
+
+clean: ## remove environments, caches and what the demo left
+	rm -rf .venv .venv-core .venv-botocore144 .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
