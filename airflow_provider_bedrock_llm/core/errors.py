@@ -100,9 +100,7 @@ class LLMManagerError(Exception):
 
     def __str__(self) -> str:
         """Add what AWS said, so that a log line is enough to ask AWS support with."""
-        aws = " ".join(
-            part for part in (self.aws_code, f"({self.aws_message})" if self.aws_message else "") if part
-        )
+        aws = " ".join(part for part in (self.aws_code, f"({self.aws_message})" if self.aws_message else "") if part)
         said = f" AWS said: {aws}." if aws else ""
         asked = f" Request id: {self.request_id}." if self.request_id else ""
         return f"{self.message}{said}{asked}"
@@ -127,7 +125,7 @@ class UnknownModelError(ConfigurationError):
         remedy = (
             f"Did you mean {nearest}?"
             if nearest
-            else "Give a model id, an inference profile id or an ARN, or a name that `airflow bedrock-llm models` lists."
+            else "Give a model id, an inference profile id, an ARN, or a name that `airflow bedrock-llm models` lists."
         )
         super().__init__(f"The model {name!r} is not known. {remedy}")
 
@@ -177,12 +175,12 @@ class RetryExhaustedError(LLMManagerError):
     @property
     def models_tried(self) -> list[str]:
         """The model ids that were sent, each once, in order."""
-        return list(dict.fromkeys(attempt.model_id for attempt in self.attempts))
+        return list(dict.fromkeys(attempt.model_used for attempt in self.attempts))
 
     @property
     def regions_tried(self) -> list[str]:
         """The regions that were called, each once, in order."""
-        return list(dict.fromkeys(attempt.region for attempt in self.attempts))
+        return list(dict.fromkeys(attempt.region_used for attempt in self.attempts))
 
     @property
     def last_errors(self) -> list[str]:

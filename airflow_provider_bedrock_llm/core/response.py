@@ -1,0 +1,318 @@
+"""What Bedrock answered, with every attempt that it took."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_bedrock_llm.core.errors import LLMManagerError
+from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BedrockResponse", "RequestAttempt", "Usage"]
+
+_BYTES = "__bytes__"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more answers. `input_tokens` excludes what was read from or written to a prompt cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+
+    @classmethod
+    def from_wire(cls, usage: Mapping[str, Any] | None) -> Self:
+        """Read the `usage` member of an answer."""
+        if not usage:
+            return cls()
+        return cls(
+            usage.get("inputTokens") or 0,
+            usage.get("outputTokens") or 0,
+            usage.get("cacheReadInputTokens") or 0,
+            usage.get("cacheWriteInputTokens") or 0,
+        )
+
+    def to_wire(self) -> dict[str, int]:
+        """The same in the API's names."""
+        return {
+            "inputTokens": self.input_tokens,
+            "outputTokens": self.output_tokens,
+            "cacheReadInputTokens": self.cache_read_input_tokens,
+            "cacheWriteInputTokens": self.cache_write_input_tokens,
+        }
+
+    @property
+    def total_tokens(self) -> int:
+        """All of them, cached ones included, as AWS counts `totalTokens`."""
+        return self.input_tokens + self.output_tokens + self.cache_read_input_tokens + self.cache_write_input_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum up."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_input_tokens + other.cache_read_input_tokens,
+            self.cache_write_input_tokens + other.cache_write_input_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAttempt:
+    """One call, whatever came of it.
+
+    Args:
+        model: the model as the caller named it.
+        model_used: the id that was sent.
+        region_used: the region that was called.
+        access: how the model was reached.
+        duration_seconds: from sending to the outcome.
+        fault: the name of the cause where it failed, `invalid_answer` where the answer was rejected.
+        failure: what the transport gave where it failed.
+        validation_error: why the answer was rejected.
+        usage: tokens of the answer, if one came.
+        cost_usd: its price; None where the price is not known.
+        request_id: AWS's id of the call.
+        may_have_cost: whether AWS may bill for an attempt without an answer.
+    """
+
+    model: str
+    model_used: str
+    region_used: str
+    access: str
+    duration_seconds: float
+    fault: str | None = None
+    failure: Failure | None = None
+    validation_error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    request_id: str | None = None
+    may_have_cost: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe, without the text of the failure's cause being lost."""
+        data: dict[str, Any] = {
+            "model": self.model,
+            "model_used": self.model_used,
+            "region_used": self.region_used,
+            "access": self.access,
+            "duration_seconds": round(self.duration_seconds, 6),
+            "usage": self.usage.to_wire(),
+            "cost_usd": self.cost_usd,
+            "request_id": self.request_id,
+        }
+        if self.fault is not None:
+            data |= {"fault": self.fault, "may_have_cost": self.may_have_cost}
+        if self.validation_error is not None:
+            data["validation_error"] = self.validation_error
+        if self.failure is not None:
+            data["failure"] = {
+                "kind": str(self.failure.kind),
+                "code": self.failure.code,
+                "message": self.failure.message,
+                "status": self.failure.status,
+            }
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The reverse of `to_dict`."""
+        failure = data.get("failure")
+        return cls(
+            model=data["model"],
+            model_used=data["model_used"],
+            region_used=data["region_used"],
+            access=data["access"],
+            duration_seconds=data["duration_seconds"],
+            fault=data.get("fault"),
+            failure=Failure(
+                FailureKind(failure["kind"]), failure["code"], failure["message"], failure["status"], data["request_id"]
+            )
+            if failure
+            else None,
+            validation_error=data.get("validation_error"),
+            usage=Usage.from_wire(data["usage"]),
+            cost_usd=data["cost_usd"],
+            request_id=data["request_id"],
+            may_have_cost=data.get("may_have_cost", False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BedrockResponse:
+    """The outcome of one request.
+
+    Args:
+        success: whether there is an answer that may be used.
+        response_data: the answer as Converse gave it.
+        model_used: the id that really answered: model id, inference profile id or ARN.
+        region_used: the region that answered.
+        access: how the model was reached.
+        attempts: every call, oldest first.
+        total_duration_ms: the whole request, waits included, in milliseconds.
+        cost_usd: price of everything that was answered, rejected answers included; None where a price is not known.
+        warnings: what the caller should know, such as a feature that was dropped.
+        features_disabled: features that were dropped to get an answer.
+        structured_output: the validated value, where the request had a schema.
+        request_id: the caller's id of the request.
+        error: why there is no answer.
+    """
+
+    success: bool
+    response_data: Mapping[str, Any] = field(default_factory=dict)
+    model_used: str | None = None
+    region_used: str | None = None
+    access: str | None = None
+    attempts: tuple[RequestAttempt, ...] = ()
+    total_duration_ms: float = 0.0
+    cost_usd: float | None = None
+    warnings: tuple[str, ...] = ()
+    features_disabled: tuple[str, ...] = ()
+    structured_output: Any = None
+    request_id: str | None = None
+    error: LLMManagerError | None = None
+
+    def get_content_blocks(self) -> list[Mapping[str, Any]]:
+        """The blocks of the answer, in order; empty without an answer."""
+        message = (self.response_data.get("output") or {}).get("message") or {}
+        return list(message.get("content") or [])
+
+    def get_content(self) -> str | None:
+        """The text of the answer: its text blocks, joined; None without any."""
+        texts = [block["text"] for block in self.get_content_blocks() if "text" in block]
+        return "".join(texts) if texts else None
+
+    def get_usage(self) -> dict[str, Any] | None:
+        """Tokens as AWS reported them for the answer."""
+        usage = self.response_data.get("usage")
+        return dict(usage) if usage else None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of every answer that was paid for, rejected ones included."""
+        total = Usage()
+        for attempt in self.attempts:
+            total += attempt.usage
+        return total
+
+    def get_metrics(self) -> dict[str, Any] | None:
+        """The server's own latency, as AWS reported it."""
+        metrics = self.response_data.get("metrics")
+        return dict(metrics) if metrics else None
+
+    def get_stop_reason(self) -> str | None:
+        """Why the model stopped: `end_turn`, `max_tokens`, `tool_use`, ... The set is open."""
+        reason = self.response_data.get("stopReason")
+        return str(reason) if reason is not None else None
+
+    def get_warnings(self) -> list[str]:
+        """What the caller should know."""
+        return list(self.warnings)
+
+    def get_last_error(self) -> Exception | None:
+        """Why there is no answer, or why the last failed attempt failed."""
+        errors = self.get_all_errors()
+        return self.error or (errors[-1] if errors else None)
+
+    def get_all_errors(self) -> list[Exception]:
+        """One error per failed attempt, oldest first."""
+        return [
+            LLMManagerError(
+                f"{attempt.model_used} in {attempt.region_used} failed: {attempt.fault}.",
+                aws_code=attempt.failure.code if attempt.failure else None,
+                aws_message=attempt.failure.message if attempt.failure else attempt.validation_error,
+                request_id=attempt.request_id,
+                may_have_cost=attempt.may_have_cost,
+            )
+            for attempt in self.attempts
+            if attempt.fault is not None
+        ]
+
+    def had_validation_failures(self) -> bool:
+        """Whether an answer was rejected on the way."""
+        return any(attempt.validation_error is not None for attempt in self.attempts)
+
+    def get_validation_errors(self) -> list[dict[str, Any]]:
+        """Why answers were rejected, oldest first."""
+        return [
+            {"error_message": attempt.validation_error, "model_used": attempt.model_used, "cost_usd": attempt.cost_usd}
+            for attempt in self.attempts
+            if attempt.validation_error is not None
+        ]
+
+    def get_structured_output(self) -> Any:
+        """The validated value, where the request had a schema."""
+        return self.structured_output
+
+    def with_request_id(self, request_id: str | None) -> BedrockResponse:
+        """The same under the caller's id."""
+        return replace(self, request_id=request_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe and lossless; bytes become `{"__bytes__": base64}`."""
+        return {
+            "success": self.success,
+            "response_data": _to_json(self.response_data),
+            "model_used": self.model_used,
+            "region_used": self.region_used,
+            "access": self.access,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "total_duration_ms": self.total_duration_ms,
+            "cost_usd": self.cost_usd,
+            "warnings": list(self.warnings),
+            "features_disabled": list(self.features_disabled),
+            "structured_output": _to_json(self.structured_output),
+            "request_id": self.request_id,
+            "error": str(self.error) if self.error else None,
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The reverse of `to_dict`; an error comes back with its text."""
+        return cls(
+            success=data["success"],
+            response_data=_from_json(data["response_data"]),
+            model_used=data["model_used"],
+            region_used=data["region_used"],
+            access=data["access"],
+            attempts=tuple(RequestAttempt.from_dict(attempt) for attempt in data["attempts"]),
+            total_duration_ms=data["total_duration_ms"],
+            cost_usd=data["cost_usd"],
+            warnings=tuple(data["warnings"]),
+            features_disabled=tuple(data["features_disabled"]),
+            structured_output=_from_json(data["structured_output"]),
+            request_id=data["request_id"],
+            error=LLMManagerError(data["error"]) if data["error"] else None,
+        )
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        return {_BYTES: base64.b64encode(value).decode()}
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "items"):
+        return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_json(item) for item in value]
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_BYTES}:
+            return base64.b64decode(value[_BYTES])
+        return {key: _from_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return value

@@ -1,0 +1,124 @@
+"""Models x regions x ways of access -> the routes of a request, best first."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bedrock_llm.core.config import RegionOrder, RetryConfig, RetryStrategy
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from airflow_provider_bedrock_llm.core.access import AccessOption
+
+    AccessOptions = Callable[[str, str], Sequence[AccessOption]]
+
+__all__ = ["ModelChoice", "Route", "plan_routes"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model that may answer.
+
+    Args:
+        model: id, inference profile id, ARN or a name of the catalog.
+        region: the only region to ask it in; None for the regions of the request.
+        inference_config: settings for this model alone, merged over those of the request.
+    """
+
+    model: str
+    region: str | None = None
+    inference_config: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to an answer.
+
+    Args:
+        model: the model as the caller named it.
+        model_id: what goes on the wire: model id, inference profile id or ARN.
+        region: the AWS region that is called.
+        access: `direct`, `regional_profile` or `global_profile`; `as_given` for an id that the catalog did not choose.
+        choice: the model entry that the route comes from.
+    """
+
+    model: str
+    model_id: str
+    region: str
+    access: str
+    choice: ModelChoice
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What limits, rests and statistics are kept by: they belong to a model id in a region."""
+        return (self.model_id, self.region)
+
+    def __str__(self) -> str:
+        """Model id and region, for logs and manifests."""
+        return f"{self.model_id} in {self.region}"
+
+
+def plan_routes(
+    choices: Sequence[ModelChoice],
+    regions: Sequence[str],
+    retry: RetryConfig,
+    access_options: AccessOptions,
+    turn: int = 0,
+) -> tuple[Route, ...]:
+    """Order every way in which a request may be answered.
+
+    Args:
+        choices: the models, best first.
+        regions: the regions, best first.
+        retry: strategy and order.
+        access_options: the ids under which a model can be asked in a region, best first.
+        turn: counts requests; ROTATE and SHUFFLE depend on it, and the same turn gives the same order.
+
+    Raises:
+        ConfigurationError: no model, no region, or no model that can be asked in any of them.
+    """
+    if not choices:
+        raise ConfigurationError("No model is configured. Give `models=[...]`, best first.")
+    if not regions and any(choice.region is None for choice in choices):
+        raise ConfigurationError("No region is configured. Give `regions=[...]`, or set a region in the connection.")
+    ordered = _order(regions, retry.region_order, turn)
+    walk = _by_region if retry.retry_strategy is RetryStrategy.MODEL_FIRST else _by_model
+    routes: dict[tuple[str, str], Route] = {}
+    for choice, region in walk(choices, ordered):
+        for option in access_options(choice.model, region):
+            route = Route(choice.model, option.model_id, region, str(option.access), choice)
+            routes.setdefault(route.key, route)
+    if not routes:
+        names = ", ".join(choice.model for choice in choices)
+        raise ConfigurationError(
+            f"None of the models ({names}) can be asked in any of the regions ({', '.join(ordered)}). "
+            "Choose regions that have them: `airflow bedrock-llm models` lists both."
+        )
+    return tuple(routes.values())
+
+
+def _by_model(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[tuple[ModelChoice, str]]:
+    for choice in choices:
+        for region in [choice.region] if choice.region else regions:
+            yield choice, region
+
+
+def _by_region(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[tuple[ModelChoice, str]]:
+    all_regions = dict.fromkeys([*regions, *(choice.region for choice in choices if choice.region)])
+    for region in all_regions:
+        for choice in choices:
+            if choice.region == region or (choice.region is None and region in regions):
+                yield choice, region
+
+
+def _order(regions: Sequence[str], order: RegionOrder, turn: int) -> list[str]:
+    if not regions or order is RegionOrder.FIXED:
+        return list(regions)
+    if order is RegionOrder.ROTATE:
+        start = turn % len(regions)
+        return [*regions[start:], *regions[:start]]
+    return sorted(regions, key=lambda region: hashlib.sha256(f"{turn}/{region}".encode()).digest())
