@@ -1,0 +1,187 @@
+"""Why a request failed, said so that a person can act on it: one sentence of cause, one of remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bedrock_llm.core.errors import (
+    AuthenticationError,
+    ContextTooLongError,
+    LLMManagerError,
+    ModelAccessError,
+    QuotaExhaustedError,
+    RequestTimeoutError,
+    RequestValidationError,
+    ResponseValidationError,
+    RetryExhaustedError,
+)
+from airflow_provider_bedrock_llm.core.failover import GiveUp, Reason
+from airflow_provider_bedrock_llm.core.faults import Fault
+from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_bedrock_llm.core.config import RetryConfig
+    from airflow_provider_bedrock_llm.core.response import RequestAttempt
+    from airflow_provider_bedrock_llm.core.routes import Route
+
+__all__ = ["Setting", "error_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the messages need to name.
+
+    Args:
+        connection: where credentials are configured, such as "the Airflow connection 'bedrock_llm_default'".
+        read_timeout_seconds: the read timeout in force.
+        suggestions: for a model id, the nearest ids and the regions that have it, as a sentence or "".
+    """
+
+    connection: str = "the AWS credentials"
+    read_timeout_seconds: float = 600
+    suggestions: str = ""
+
+
+def error_for(
+    end: GiveUp,
+    route: Route,
+    attempts: Sequence[RequestAttempt],
+    retry: RetryConfig,
+    setting: Setting,
+) -> LLMManagerError:
+    """The exception for a request that the engine gave up.
+
+    Args:
+        end: what the engine said.
+        route: the route that was called last.
+        attempts: every call that was made.
+        retry: the budgets in force.
+        setting: values that the remedies name.
+    """
+    last = attempts[-1] if attempts else None
+    failure = (last.failure if last else None) or Failure(FailureKind.SERVICE)
+    kind, text = _explain(end, route, attempts, retry, setting)
+    context: dict[str, Any] = {
+        "aws_code": failure.code or None,
+        "aws_message": failure.message or None,
+        "request_id": failure.request_id,
+        "attempts": attempts,
+    }
+    if kind.may_have_cost or any(attempt.may_have_cost for attempt in attempts):
+        context["may_have_cost"] = True
+    return kind(text, **context)
+
+
+def _explain(
+    end: GiveUp, route: Route, attempts: Sequence[RequestAttempt], retry: RetryConfig, setting: Setting
+) -> tuple[type[LLMManagerError], str]:
+    if end.reason is Reason.ANSWERS:
+        why = next((a.validation_error for a in reversed(attempts) if a.validation_error), "no reason given")
+        return ResponseValidationError, (
+            f"{_count(len(attempts), 'answer')} of {route} were paid for and rejected, the last because {why}. "
+            "Make the prompt clearer, the schema or the validation function milder, or raise maxTokens "
+            "if answers are cut off."
+        )
+    if end.reason is Reason.DEADLINE:
+        return RequestTimeoutError, (
+            f"The request did not finish within its deadline of {retry.deadline_seconds} seconds "
+            f"({_count(len(attempts), 'call')}). Raise `request_timeout_seconds` or `deadline_seconds`, "
+            "or lower maxTokens; a call that was cut off may still be billed."
+        )
+    if end.reason is Reason.TIMEOUTS or end.fault is Fault.READ_TIMEOUT:
+        return RequestTimeoutError, (
+            f"{route} did not answer within {setting.read_timeout_seconds:g} seconds, and may have billed the work. "
+            f"Raise `read_timeout` (now {setting.read_timeout_seconds:g}) in {setting.connection} or the Boto3Config, "
+            f"or allow paying twice with `max_timeout_retries` (now {retry.max_timeout_retries})."
+        )
+    if end.fault in _FINAL:
+        kind, cause, remedy = _FINAL[end.fault]
+        values = {"route": route, "model": route.model_id, "region": route.region, "setting": setting}
+        return kind, f"{cause.format(**values)} {remedy.format(**values)}{setting.suggestions}".strip()
+    return RetryExhaustedError, (
+        f"{_count(len(attempts), 'call')} failed, the last one on {route} because of "
+        f"{_WORDS.get(end.fault, str(end.fault))}. "
+        f"Run the task again later, raise `max_retries` (now {retry.max_retries}), or give more models or regions."
+    )
+
+
+_FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
+    Fault.BAD_CREDENTIALS: (
+        AuthenticationError,
+        "AWS does not accept the credentials in use.",
+        (
+            "Set access key and secret key as login and password of {setting.connection}, or let it borrow another "
+            "connection by `aws_conn_id`, or give the worker an IAM role."
+        ),
+    ),
+    Fault.EXPIRED_CREDENTIALS: (
+        AuthenticationError,
+        "The credentials have expired, and fetching new ones did not help.",
+        "Renew the session token in {setting.connection}, or use a role that AWS renews by itself.",
+    ),
+    Fault.DENIED: (
+        ModelAccessError,
+        "The credentials may not use {model} in {region}.",
+        (
+            "Allow `bedrock:InvokeModel` on this model (and on the inference profile, if one is used) for the role in "
+            "{setting.connection}, and ask for the model in that region's Bedrock console under Model access."
+        ),
+    ),
+    Fault.NEEDS_PROFILE: (
+        ModelAccessError,
+        "{model} answers in {region} only through an inference profile, and none of its profiles worked.",
+        "Give the profile's id (such as us.{model}) as the model.",
+    ),
+    Fault.NOT_IN_REGION: (
+        ModelAccessError,
+        "{region} does not know the model {model}.",
+        "Check the id, and choose a region that has it. ",
+    ),
+    Fault.END_OF_LIFE: (
+        ModelAccessError,
+        "{model} is retired, or closed to accounts that did not use it lately, in {region}.",
+        "Choose a current model. ",
+    ),
+    Fault.DAILY_QUOTA: (
+        QuotaExhaustedError,
+        "The account's tokens for today are used up for {model} in {region}, and no other route has any left.",
+        (
+            "Run the task again tomorrow, give more regions or models, or ask AWS for a higher quota of tokens per day; "
+            "new accounts start with 0."
+        ),
+    ),
+    Fault.CONTEXT_TOO_LONG: (
+        ContextTooLongError,
+        "The prompt does not fit into the context of {model}.",
+        "Shorten the record or the template, or choose a model with a larger context.",
+    ),
+    Fault.BAD_INPUT: (
+        RequestValidationError,
+        "{model} refuses the request as malformed.",
+        "Correct what AWS names in its text.",
+    ),
+    Fault.UNKNOWN: (
+        LLMManagerError,
+        "The call of {route} failed for a cause that this package does not know.",
+        "If a retry helps, add the error code to `retryable_errors`.",
+    ),
+}
+
+_WORDS = {
+    Fault.THROTTLED: "throttling (too many requests or tokens for the account's quota)",
+    Fault.OVERLOADED: "an overloaded or broken service",
+    Fault.NOT_READY: "a model that is still being loaded",
+    Fault.MODEL_TIMEOUT: "a model that took too long",
+    Fault.MODEL_ERROR: "an error inside the model",
+    Fault.CONNECTION_FAILED: "a connection that could not be made",
+    Fault.CONNECTION_LOST: "a connection that broke",
+    Fault.STREAM_BROKEN: "a stream that broke off",
+    Fault.DAILY_QUOTA: "the daily quota",
+}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
