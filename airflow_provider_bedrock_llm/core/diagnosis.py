@@ -149,7 +149,7 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
         QuotaExhaustedError,
         "The account's tokens for today are used up for {model} in {region}, and no other route has any left.",
         (
-            "Run the task again tomorrow, give more regions or models, or ask AWS for a higher quota of tokens per day; "
+            "Run the task again tomorrow, give more regions or models, or ask AWS for more tokens per day; "
             "new accounts start with 0."
         ),
     ),

@@ -42,7 +42,7 @@ class Route:
         model: the model as the caller named it.
         model_id: what goes on the wire: model id, inference profile id or ARN.
         region: the AWS region that is called.
-        access: `direct`, `regional_profile` or `global_profile`; `as_given` for an id that the catalog did not choose.
+        access: `direct`, `regional_profile` or `global_profile`.
         choice: the model entry that the route comes from.
     """
 
@@ -90,7 +90,7 @@ def plan_routes(
     routes: dict[tuple[str, str], Route] = {}
     for choice, region in walk(choices, ordered):
         for option in access_options(choice.model, region):
-            route = Route(choice.model, option.model_id, region, str(option.access), choice)
+            route = Route(choice.model, option.model_id, region, option.access.value, choice)
             routes.setdefault(route.key, route)
     if not routes:
         names = ", ".join(choice.model for choice in choices)

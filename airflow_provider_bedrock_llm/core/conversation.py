@@ -1,0 +1,268 @@
+"""One request's dialogue with Bedrock: what is sent, what the answers are worth, and what the caller gets.
+
+A `Conversation` joins the pure parts (failover, faults, limits, schema, prices) and stays pure: the loops in `aws`
+give it outcomes, times and draws, and do what it says. `begin`, `take` and `resume` return a `Call` to make, a `Wait`
+to sit out, or the `BedrockResponse` that ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bedrock_llm.core.config import ResponseValidationConfig, RetryConfig, ValidationResult
+from airflow_provider_bedrock_llm.core.diagnosis import Setting, error_for
+from airflow_provider_bedrock_llm.core.failover import Call, Decision, Failover, GiveUp, Progress, Reason, Wait
+from airflow_provider_bedrock_llm.core.faults import Fault, classify
+from airflow_provider_bedrock_llm.core.pricing import Prices, cost_usd
+from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
+from airflow_provider_bedrock_llm.core.schema import OutputSchema, Verdict, load_object
+from airflow_provider_bedrock_llm.core.transport import Failure, Reply, WireRequest
+
+if TYPE_CHECKING:
+    from airflow_provider_bedrock_llm.core.limiter import RouteBook, Ticket
+    from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+    from airflow_provider_bedrock_llm.core.routes import Route
+
+__all__ = ["Conversation", "ConversePolicy", "Step"]
+
+Step = Call | Wait | BedrockResponse
+PricesFor = Callable[[str, str], Prices | None]
+
+
+def _no_price(_model_id: str, _region: str) -> Prices | None:
+    return None
+
+
+def _no_capability(_model_id: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class ConversePolicy:
+    """What many requests have in common.
+
+    Args:
+        retry: budgets, backoff and strategy.
+        schema: the shape that answers must have, if any.
+        schema_retries: how often a model is asked again, with the error told to it, when an answer breaks the schema.
+        validation: a function of the caller's that accepts or rejects answers, if any.
+        inference_config: settings under those of the request.
+        prices_for: (id sent, region) -> prices, None where they are not known.
+        takes_output_config: id sent -> whether the model has native structured output.
+        setting: what error messages name.
+    """
+
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    schema: OutputSchema | None = None
+    schema_retries: int = 2
+    validation: ResponseValidationConfig | None = None
+    inference_config: Mapping[str, Any] | None = None
+    prices_for: PricesFor = _no_price
+    takes_output_config: Callable[[str], bool] = _no_capability
+    setting: Setting = field(default_factory=Setting)
+    validate: Callable[[Any], ValidationResult] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.validation is not None:
+            function = self.validation.response_validation_function
+            if isinstance(function, str):
+                function = load_object(function, "response_validation_function")
+            object.__setattr__(self, "validate", function)
+
+    def failover(self, routes: Sequence[Route]) -> Failover:
+        """The engine's rules for requests over these routes."""
+        again = self.schema_retries if self.schema is not None else 0
+        if self.validation is not None:
+            again = max(again, self.validation.response_validation_retries)
+        delay = self.validation.response_validation_delay if self.validation is not None else 0.0
+        return Failover(tuple(routes), self.retry, answer_retries=again, answer_delay_seconds=delay)
+
+
+class Conversation:
+    """One request, from its first call to its response.
+
+    Args:
+        policy: what it has in common with others.
+        request: what is asked.
+        failover: the rules and routes.
+        book: what is known of the routes; shared.
+    """
+
+    __slots__ = ("_attempts", "_book", "_call", "_extra", "_failover", "_policy", "_progress", "_request", "_ticket")
+
+    def __init__(
+        self, policy: ConversePolicy, request: BedrockConverseRequest, failover: Failover, book: RouteBook
+    ) -> None:
+        self._policy = policy
+        self._request = request
+        self._failover = failover
+        self._book = book
+        self._attempts: list[RequestAttempt] = []
+        self._extra: list[Mapping[str, Any]] = []
+        self._progress: Progress
+        self._call: Call
+        self._ticket: Ticket
+
+    def begin(self, now: float) -> Step:
+        """The first call."""
+        return self._next(self._failover.begin(now, self._avoid(now)), now)
+
+    def resume(self, now: float) -> Step:
+        """What follows a wait."""
+        return self._next(self._failover.resume(self._progress, now, self._avoid(now)), now)
+
+    def start(self, call: Call, now: float) -> WireRequest:
+        """The call begins: count it, and say what to send."""
+        self._call = call
+        self._ticket = self._book.start(call.route, now)
+        return WireRequest("converse", call.route.region, self._params(call.route))
+
+    def seconds_left(self, now: float) -> float | None:
+        """Time until the deadline, None where there is none."""
+        return self._failover.seconds_left(self._progress, now)
+
+    def take(self, outcome: Reply | Failure, now: float, draw: float) -> Step:
+        """What came of the call.
+
+        Args:
+            outcome: the transport's.
+            now: when it came.
+            draw: a number in [0, 1) for the backoff's jitter.
+        """
+        if isinstance(outcome, Failure):
+            return self._take_failure(outcome, now, draw)
+        return self._take_reply(outcome, now)
+
+    def abandon(self, now: float) -> None:
+        """The call was cancelled from outside; give its place back."""
+        self._book.finish(self._ticket, Fault.DEADLINE, now)
+
+    def give_up(self, now: float) -> BedrockResponse:
+        """The deadline passed while the request waited for its turn."""
+        return self._failed(GiveUp(Reason.DEADLINE, self._progress.fault), now)
+
+    def _take_failure(self, failure: Failure, now: float, draw: float) -> Step:
+        fault = classify(failure, self._policy.retry.retryable_codes)
+        self._book.finish(self._ticket, fault, now)
+        self._attempts.append(
+            self._attempt(
+                failure.duration_seconds,
+                fault=str(fault),
+                failure=failure,
+                request_id=failure.request_id,
+                may_have_cost=fault.may_have_cost,
+            )
+        )
+        return self._next(
+            self._failover.failed(self._progress, fault, now, draw, failure.retry_after_seconds, self._avoid(now)),
+            now,
+        )
+
+    def _take_reply(self, reply: Reply, now: float) -> Step:
+        route = self._call.route
+        usage = reply.data.get("usage") or {}
+        tier = (reply.data.get("serviceTier") or {}).get("type")
+        cost = cost_usd(usage, self._policy.prices_for(route.model_id, route.region), tier=tier)
+        self._book.finish(self._ticket, None, now)
+        self._attempts.append(
+            self._attempt(
+                reply.duration_seconds, usage=Usage.from_wire(usage), cost_usd=cost, request_id=reply.request_id
+            )
+        )
+        response = self._answered(reply, now)
+        verdict = self._judge(response)
+        if verdict.error is None:
+            return replace(response, structured_output=verdict.value) if self._policy.schema else response
+        self._attempts[-1] = replace(
+            self._attempts[-1], fault=str(Fault.INVALID_ANSWER), validation_error=verdict.error
+        )
+        if not verdict.ask_again:
+            self._progress = replace(self._progress, rejected=self._failover.answer_retries)
+        return self._next(self._failover.rejected(self._progress, now, self._avoid(now)), now)
+
+    def _judge(self, answer: BedrockResponse) -> Verdict:
+        """Hold the answer against the schema, then against the caller's function."""
+        policy = self._policy
+        verdict = policy.schema.check(answer) if policy.schema is not None else Verdict()
+        if verdict.error is not None:
+            if verdict.ask_again and policy.schema is not None:
+                self._extra += policy.schema.messages_to_ask_again(answer, verdict.error)
+            return verdict
+        if policy.validate is None:
+            return verdict
+        try:
+            result = policy.validate(replace(answer, structured_output=verdict.value))
+        except Exception as error:  # noqa: BLE001 - the caller's code; its fault must not lose a paid answer's record
+            return Verdict(error=f"the validation function raised {type(error).__name__}", ask_again=False)
+        if result.success:
+            return verdict
+        return Verdict(error=result.error_message or "the validation function said no")
+
+    def _next(self, step: tuple[Progress, Decision], now: float) -> Step:
+        self._progress, decision = step
+        return self._failed(decision, now) if isinstance(decision, GiveUp) else decision
+
+    def _avoid(self, now: float) -> Callable[[Route], bool]:
+        """A route is left alone while it rests or is full."""
+        book = self._book
+        return lambda route: book.is_resting(route, now) or not book.has_room(route)
+
+    def _params(self, route: Route) -> dict[str, Any]:
+        params = self._request.converse_params(route.model_id)
+        inference = {
+            **(self._policy.inference_config or {}),
+            **params.get("inferenceConfig", {}),
+            **(route.choice.inference_config or {}),
+        }
+        if inference:
+            params["inferenceConfig"] = inference
+        if self._extra:
+            params["messages"] = [*params["messages"], *self._extra]
+        if self._policy.schema is not None:
+            native = self._policy.takes_output_config(route.model_id)
+            params = self._policy.schema.apply_to(params, native=native)
+        return params
+
+    def _attempt(self, duration_seconds: float, **outcome: Any) -> RequestAttempt:
+        route = self._call.route
+        return RequestAttempt(route.model, route.model_id, route.region, route.access, duration_seconds, **outcome)
+
+    def _answered(self, reply: Reply, now: float) -> BedrockResponse:
+        route = self._call.route
+        return BedrockResponse(
+            success=True,
+            response_data=reply.data,
+            model_used=route.model_id,
+            region_used=route.region,
+            access=route.access,
+            warnings=self._warnings(),
+            **self._account(now),
+        )
+
+    def _failed(self, end: GiveUp, now: float) -> BedrockResponse:
+        route = self._failover.routes[self._progress.current]
+        policy = self._policy
+        return BedrockResponse(
+            success=False,
+            error=error_for(end, route, self._attempts, policy.retry, policy.setting),
+            warnings=self._warnings(),
+            **self._account(now),
+        )
+
+    def _account(self, now: float) -> dict[str, Any]:
+        answered = [attempt.cost_usd for attempt in self._attempts if attempt.usage != Usage()]
+        known = [cost for cost in answered if cost is not None]
+        return {
+            "attempts": tuple(self._attempts),
+            "cost_usd": sum(known) if len(known) == len(answered) else None,
+            "total_duration_ms": (now - self._progress.started_at) * 1000,
+            "request_id": self._request.request_id,
+        }
+
+    def _warnings(self) -> tuple[str, ...]:
+        unpaid = sum(attempt.may_have_cost for attempt in self._attempts)
+        if not unpaid:
+            return ()
+        return (f"{unpaid} call(s) ended without an answer and may be billed all the same",)
