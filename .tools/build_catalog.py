@@ -21,7 +21,7 @@ from typing import Any
 TOOLS = Path(__file__).parent
 sys.path.insert(0, str(TOOLS.parent))
 
-from airflow_provider_bedrock_llm.core.catalog import Catalog, checksum_of  # noqa: E402
+from airflow_provider_bedrock_llm.core.catalog import Catalog, checksum_of, normal_name  # noqa: E402
 
 BUNDLE = TOOLS.parent / "airflow_provider_bedrock_llm" / "aws" / "catalog_bundled.json"
 RENAMED = {"context_window": "context_window_tokens", "mantle": "other_endpoint"}
@@ -149,16 +149,12 @@ def claude_aliases(name: str) -> list[str]:
 
 def drop_ambiguous_aliases(models: dict[str, dict[str, Any]]) -> None:
     """An alias that two models share, or that is another model's name, says nothing."""
-
-    def normal(text: str) -> str:
-        return re.sub(r"[^a-z0-9.]+", " ", text.casefold()).strip()
-
     owners: dict[str, set[str]] = {}
     for model_id, card in models.items():
         for known in (card["name"], *card.get("aliases", ())):
-            owners.setdefault(normal(known), set()).add(model_id)
+            owners.setdefault(normal_name(known), set()).add(model_id)
     for card in models.values():
-        card["aliases"] = [alias for alias in card.get("aliases", ()) if len(owners[normal(alias)]) == 1]
+        card["aliases"] = [alias for alias in card.get("aliases", ()) if len(owners[normal_name(alias)]) == 1]
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from airflow_provider_bedrock_llm.core.model_id import ModelIdKind
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_bedrock_llm.core.catalog import ResolvedModel
     from airflow_provider_bedrock_llm.core.model_card import InferenceProfile, ModelCard
 
 __all__ = [
@@ -17,10 +20,10 @@ __all__ = [
     "AccessMethod",
     "AccessOption",
     "access_options",
+    "options_for",
     "residency_regions",
     "stays_within",
     "takes_global_profile",
-    "within_residency",
 ]
 
 
@@ -85,6 +88,78 @@ def access_options(
     return tuple(options)
 
 
+def options_for(
+    resolved: ResolvedModel,
+    region: str,
+    preference: tuple[AccessMethod, ...] = DEFAULT_PREFERENCE,
+    *,
+    data_residency: str | None = None,
+) -> tuple[AccessOption, ...]:
+    """The ways to reach what a name stands for, in a region, best first. This is what routes are planned with.
+
+    An inference profile or ARN that the caller named is sent as it is, whatever the preference, and only where it can
+    work: an ARN in its own region, a profile not where AWS was asked and does not offer it.
+
+    Args:
+        resolved: what `Catalog.resolve` gave.
+        region: where the request is sent.
+        preference: the methods that the caller allows, in order.
+        data_residency: a place that requests must not leave, such as `eu`; see `residency_regions`.
+    """
+    card = resolved.card
+    if resolved.pinned:
+        options = _pinned_option(resolved, region)
+    elif card is None:
+        direct = AccessOption(resolved.model_id.text, AccessMethod.DIRECT, assumed=True)
+        options = (direct,) if AccessMethod.DIRECT in preference else ()
+    else:
+        options = access_options(card, region, preference)
+    if data_residency is None:
+        return options
+    return tuple(option for option in options if _keeps_to(resolved, region, option, data_residency))
+
+
+def _pinned_option(resolved: ResolvedModel, region: str) -> tuple[AccessOption, ...]:
+    sent, card = resolved.model_id, resolved.card
+    if sent.region not in {None, region}:
+        return ()
+    method = AccessMethod.DIRECT
+    if sent.profile_id is not None:
+        method = AccessMethod.GLOBAL_PROFILE if sent.geo == "global" else AccessMethod.REGIONAL_PROFILE
+    profile = card.profile(sent.profile_id) if card and sent.profile_id else None
+    known_here = profile is not None and region in profile.source_regions and not profile.assumed
+    if card and not sent.is_arn and not known_here and region in card.asked_regions:
+        return ()
+    return (AccessOption(sent.text, method, assumed=not (known_here or sent.is_arn)),)
+
+
+_RUNS_WHERE_IT_IS = frozenset(
+    {
+        ModelIdKind.BASE_MODEL,
+        ModelIdKind.FOUNDATION_MODEL_ARN,
+        ModelIdKind.CUSTOM_MODEL_ARN,
+        ModelIdKind.CUSTOM_MODEL_DEPLOYMENT_ARN,
+        ModelIdKind.IMPORTED_MODEL_ARN,
+        ModelIdKind.PROVISIONED_MODEL_ARN,
+        ModelIdKind.SAGEMAKER_ENDPOINT_ARN,
+    }
+)
+
+
+def _keeps_to(resolved: ResolvedModel, region: str, option: AccessOption, residency: str) -> bool:
+    if not resolved.pinned and resolved.card:
+        return stays_within(resolved.card, region, option, residency)
+    if not residency_regions(residency, (region,)):
+        return False
+    sent = resolved.model_id
+    if sent.kind in _RUNS_WHERE_IT_IS:
+        return True
+    known = resolved.card.profile(sent.text) or resolved.card.profile(sent.profile_id or "") if resolved.card else None
+    if known is not None:
+        return _profile_stays(known, residency)
+    return sent.geo is not None and sent.geo in _geos_within(residency)
+
+
 def takes_global_profile(call_number: int, fraction: float) -> bool:
     """Whether the n-th call (from 0) goes through the global profile, so that the fraction is kept exactly.
 
@@ -142,13 +217,6 @@ def residency_regions(residency: str, regions: Iterable[str]) -> frozenset[str]:
     raise ValueError(f"data_residency={residency!r} is not a known place. Give one of: {known}.")
 
 
-def within_residency(
-    card: ModelCard, region: str, options: Iterable[AccessOption], residency: str
-) -> tuple[AccessOption, ...]:
-    """Those of the options that keep data within a place; what is not known to keep it there is left out."""
-    return tuple(option for option in options if stays_within(card, region, option, residency))
-
-
 def stays_within(card: ModelCard, region: str, option: AccessOption, residency: str) -> bool:
     """Whether a request sent to the region under this option is known to stay within a place.
 
@@ -167,5 +235,9 @@ def stays_within(card: ModelCard, region: str, option: AccessOption, residency: 
 
 def _profile_stays(profile: InferenceProfile, residency: str) -> bool:
     if profile.destination_regions is None:
-        return profile.geo in {residency, *(_COUNTRIES if residency == "apac" else ())}
+        return profile.geo in _geos_within(residency)
     return residency_regions(residency, profile.destination_regions) == profile.destination_regions
+
+
+def _geos_within(residency: str) -> frozenset[str]:
+    return frozenset({residency, *_COUNTRIES}) if residency == "apac" else frozenset({residency})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.core.pricing import Prices
 
-__all__ = ["ACCOUNT", "SCHEMA_VERSION", "Catalog", "ResolvedModel", "checksum_of"]
+__all__ = ["ACCOUNT", "SCHEMA_VERSION", "Catalog", "ResolvedModel", "checksum_of", "normal_name"]
 
 SCHEMA_VERSION = 1
 ACCOUNT = "account"
@@ -157,7 +157,7 @@ class Catalog:
         text = name.strip()
         if text in self.models or text in self._by_profile or is_arn(text):
             return self._resolved(name, parse_model_id(text))
-        found = self._by_name.get(_normal(text), frozenset())
+        found = self._by_name.get(normal_name(text), frozenset())
         if len(found) == 1:
             return self._resolved(name, parse_model_id(next(iter(found))))
         if found:
@@ -169,7 +169,7 @@ class Catalog:
 
     def suggest(self, name: str, count: int = _SUGGESTIONS) -> tuple[str, ...]:
         """The names of the models whose name, alias or id is nearest to this one, best first."""
-        wanted = _normal(name)
+        wanted = normal_name(name)
         words = set(wanted.split())
         scores: dict[str, float] = {}
         for known, owners in self._by_name.items():
@@ -247,10 +247,10 @@ class Catalog:
         names: dict[str, set[str]] = {}
         aliases: dict[str, set[str]] = {}
         for model_id, raw in self.models.items():
-            names.setdefault(_normal(raw.get("name") or model_id), set()).add(model_id)
+            names.setdefault(normal_name(raw.get("name") or model_id), set()).add(model_id)
             for alias in (*raw.get("aliases", ()), raw.get("aws_name"), model_id):
                 if alias:
-                    aliases.setdefault(_normal(alias), set()).add(model_id)
+                    aliases.setdefault(normal_name(alias), set()).add(model_id)
         return {known: frozenset(owners) for known, owners in (aliases | names).items()}
 
 
@@ -260,5 +260,6 @@ def checksum_of(models: Mapping[str, Any]) -> str:
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", " ", name.casefold()).strip()
+def normal_name(name: str) -> str:
+    """The form in which names are compared: lower case, one space between words; `+` and `.` are part of a word."""
+    return re.sub(r"[^a-z0-9.+]+", " ", name.casefold()).strip()
