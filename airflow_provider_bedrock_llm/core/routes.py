@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     AccessOptions = Callable[[str, str], Sequence[AccessOption]]
 
-__all__ = ["ModelChoice", "Route", "plan_routes"]
+__all__ = ["ModelChoice", "Route", "RoutePlan", "order_regions", "plan_routes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,14 @@ def plan_routes(
     regions: Sequence[str],
     retry: RetryConfig,
     access_options: AccessOptions,
-    turn: int = 0,
 ) -> tuple[Route, ...]:
     """Order every way in which a request may be answered.
 
     Args:
         choices: the models, best first.
         regions: the regions, best first.
-        retry: strategy and order.
+        retry: regions first or models first.
         access_options: the ids under which a model can be asked in a region, best first.
-        turn: counts requests; ROTATE and SHUFFLE depend on it, and the same turn gives the same order.
 
     Raises:
         ConfigurationError: no model, no region, or no model that can be asked in any of them.
@@ -85,17 +83,16 @@ def plan_routes(
         raise ConfigurationError("No model is configured. Give `models=[...]`, best first.")
     if not regions and any(choice.region is None for choice in choices):
         raise ConfigurationError("No region is configured. Give `regions=[...]`, or set a region in the connection.")
-    ordered = _order(regions, retry.region_order, turn)
     walk = _by_region if retry.retry_strategy is RetryStrategy.MODEL_FIRST else _by_model
     routes: dict[tuple[str, str], Route] = {}
-    for choice, region in walk(choices, ordered):
+    for choice, region in walk(choices, regions):
         for option in access_options(choice.model, region):
             route = Route(choice.model, option.model_id, region, option.access.value, choice)
             routes.setdefault(route.key, route)
     if not routes:
         names = ", ".join(choice.model for choice in choices)
         raise ConfigurationError(
-            f"None of the models ({names}) can be asked in any of the regions ({', '.join(ordered)}). "
+            f"None of the models ({names}) can be asked in any of the regions ({', '.join(regions)}). "
             "Choose regions that have them: `airflow bedrock-llm models` lists both."
         )
     return tuple(routes.values())
@@ -115,10 +112,52 @@ def _by_region(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterat
                 yield choice, region
 
 
-def _order(regions: Sequence[str], order: RegionOrder, turn: int) -> list[str]:
+def order_regions(regions: Sequence[str], order: RegionOrder, turn: int) -> list[str]:
+    """The regions in the order of one request; the same turn gives the same order."""
     if not regions or order is RegionOrder.FIXED:
         return list(regions)
     if order is RegionOrder.ROTATE:
         start = turn % len(regions)
         return [*regions[start:], *regions[:start]]
     return sorted(regions, key=lambda region: hashlib.sha256(f"{turn}/{region}".encode()).digest())
+
+
+class RoutePlan:
+    """The routes of many requests: planned once per order of regions, then looked up.
+
+    Args:
+        choices: the models, best first.
+        regions: the regions, best first.
+        retry: strategy and order of the regions.
+        access_options: the ids under which a model can be asked in a region, best first.
+
+    Raises:
+        ConfigurationError: as `plan_routes`, at once and not at the first request.
+    """
+
+    def __init__(
+        self, choices: Sequence[ModelChoice], regions: Sequence[str], retry: RetryConfig, access_options: AccessOptions
+    ) -> None:
+        self.choices = tuple(choices)
+        self.regions = tuple(regions)
+        self._retry = retry
+        self._access_options = access_options
+        self._planned: dict[tuple[str, ...], tuple[Route, ...]] = {}
+        self.routes(self.regions)
+
+    def routes(self, regions: Sequence[str]) -> tuple[Route, ...]:
+        """The routes for one order of the regions."""
+        key = tuple(regions)
+        known = self._planned.get(key)
+        if known is None:
+            known = self._planned[key] = plan_routes(self.choices, key, self._retry, self._access_options)
+        return known
+
+    def order(self, turn: int, order: RegionOrder | None = None) -> Sequence[str]:
+        """The regions in the order of one request.
+
+        Args:
+            turn: counts requests.
+            order: instead of the one in the RetryConfig.
+        """
+        return order_regions(self.regions, order or self._retry.region_order, turn)

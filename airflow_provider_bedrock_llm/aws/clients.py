@@ -1,0 +1,206 @@
+"""Boto3Config and credentials -> clients: one per service and region, made once and shared.
+
+Engine clients make one attempt per call, because the engine owns retries; the mode is always given, because botocore
+1.43 and 1.44 differ in their default. Other clients retry as the Boto3Config says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable  # noqa: TC003 - a type of public fields
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
+from aiobotocore.session import AioSession
+from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
+from botocore.loaders import Loader
+
+from airflow_provider_bedrock_llm.core.config import Boto3Config
+
+if TYPE_CHECKING:
+    import boto3.session
+    from botocore.credentials import Credentials, ReadOnlyCredentials
+
+__all__ = ["AioClients", "ClientSettings", "Clients"]
+
+_ENGINE_RETRIES = {"mode": "standard", "total_max_attempts": 1}
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """What every client shares.
+
+    Args:
+        open_session: makes a boto3 session with the credentials; called again when they have expired.
+        boto3_config: timeouts, pool and botocore's own retries.
+        endpoint_url: instead of AWS's own endpoints.
+        verify: a CA bundle, False for no check of certificates, None for botocore's choice.
+        keys_first: sign with the session's keys even where `AWS_BEARER_TOKEN_BEDROCK` is set, which else wins.
+        user_agent_extra: names the caller in AWS's logs.
+    """
+
+    open_session: Callable[[], boto3.session.Session]
+    boto3_config: Boto3Config = field(default_factory=Boto3Config)
+    endpoint_url: str | None = None
+    verify: str | bool | None = None
+    keys_first: bool = False
+    user_agent_extra: str = "airflow-provider-bedrock-llm"
+
+    def with_pool(self, connections: int) -> ClientSettings:
+        """The same with room for that many calls at once."""
+        if connections <= self.boto3_config.max_pool_connections:
+            return self
+        return replace(self, boto3_config=replace(self.boto3_config, max_pool_connections=connections))
+
+    def botocore_config(self, *, engine: bool) -> Config:
+        """The botocore config of a client.
+
+        Args:
+            engine: whether the engine drives the client, and with it all retries.
+        """
+        config = self.boto3_config.to_botocore_config()
+        retries = _ENGINE_RETRIES if engine else {"mode": "standard", **config.retries}
+        extra: dict[str, Any] = {"retries": retries, "user_agent_extra": self.user_agent_extra}
+        if self.keys_first:
+            extra["signature_version"] = "v4"
+        return config.merge(Config(**extra))
+
+
+class Clients:
+    """boto3 clients for threads.
+
+    Args:
+        settings: what every client shares.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self._clients: dict[tuple[str, str | None, bool], Any] = {}
+        self._session: boto3.session.Session | None = None
+        self._lock = threading.Lock()
+
+    def engine_client(self, service: str, region: str) -> Any:
+        """A client that makes one attempt per call."""
+        return self._client(service, region, engine=True)
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """A client that retries by itself as the Boto3Config says."""
+        return self._client(service, region, engine=False)
+
+    def renew(self) -> None:
+        """Forget clients and credentials: the next call opens a new session."""
+        with self._lock:
+            self._clients.clear()
+            self._session = None
+
+    def _client(self, service: str, region: str | None, *, engine: bool) -> Any:
+        key = (service, region, engine)
+        client = self._clients.get(key)
+        if client is None:
+            with self._lock:  # a boto3 session must not make two clients at once
+                client = self._clients.get(key)
+                if client is None:
+                    client = self._clients[key] = self._make(service, region, engine=engine)
+        return client
+
+    def _make(self, service: str, region: str | None, *, engine: bool) -> Any:
+        if self._session is None:
+            self._session = self.settings.open_session()
+        settings = self.settings
+        return self._session.client(
+            service,
+            region_name=region,
+            endpoint_url=settings.endpoint_url,
+            verify=settings.verify,
+            config=settings.botocore_config(engine=engine),
+        )
+
+
+class _SessionCredentials(AioCredentials):  # type: ignore[misc]  # aiobotocore has no types
+    """Keys that a boto3 session keeps fresh, for aiobotocore: whatever way of authentication a connection has works.
+
+    Fetching new ones may ask STS or a metadata server, which blocks; that happens in a thread.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        super().__init__(credentials.access_key, credentials.secret_key, credentials.token, credentials.method)
+        self._source = credentials
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        if isinstance(self._source, RefreshableCredentials) and self._source.refresh_needed():
+            return await asyncio.to_thread(self._source.get_frozen_credentials)
+        return self._source.get_frozen_credentials()
+
+
+class _CredentialProvider:
+    def __init__(self, credentials: AioCredentials | None) -> None:
+        self._credentials = credentials
+
+    async def load_credentials(self) -> AioCredentials | None:
+        return self._credentials
+
+
+_shared_loader = Loader()
+"""The service models, read once per process; reading them on an event loop would block it for half a second."""
+
+
+class AioClients:
+    """aiobotocore clients for one event loop.
+
+    Args:
+        settings: what every client shares.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._session: Any = None
+        self._stack = AsyncExitStack()
+        self._lock = asyncio.Lock()
+
+    async def engine_client(self, service: str, region: str) -> Any:
+        """A client that makes one attempt per call."""
+        client = self._clients.get((service, region))
+        if client is not None:
+            return client
+        async with self._lock:
+            client = self._clients.get((service, region))
+            if client is None:
+                client = self._clients[service, region] = await self._make(service, region)
+        return client
+
+    async def renew(self) -> None:
+        """Forget clients and credentials. Calls under way keep their client until `close`."""
+        async with self._lock:
+            self._clients.clear()
+            self._session = None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._stack.aclose()
+
+    async def _make(self, service: str, region: str) -> Any:
+        session = self._session
+        if session is None:
+            session = self._session = await asyncio.to_thread(self._open_session, service)
+        settings = self.settings
+        config = AioConfig().merge(settings.botocore_config(engine=True))
+        context = session.create_client(
+            service, region_name=region, endpoint_url=settings.endpoint_url, verify=settings.verify, config=config
+        )
+        return await self._stack.enter_async_context(context)
+
+    def _open_session(self, service: str) -> AioSession:
+        """Everything that reads files or asks for credentials, off the loop."""
+        credentials = self.settings.open_session().get_credentials()
+        session = AioSession()
+        session.register_component("data_loader", _shared_loader)
+        session.warm_up_loader_caches(service)
+        borrowed = None if credentials is None else _SessionCredentials(credentials)
+        session.register_component("credential_provider", _CredentialProvider(borrowed))
+        return session

@@ -1,0 +1,75 @@
+"""The transports that really call: boto3 for threads, aiobotocore for event loops."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
+from airflow_provider_bedrock_llm.core.transport import Failure, Reply, WireRequest
+
+if TYPE_CHECKING:
+    from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients
+
+__all__ = ["AioTransport", "BotoTransport"]
+
+_SERVICE = "bedrock-runtime"
+
+
+class BotoTransport:
+    """Calls from threads.
+
+    Args:
+        clients: shared with whoever else calls AWS with the same credentials.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def send(self, request: WireRequest) -> Reply | Failure:
+        """Send one request and wait for its outcome."""
+        started = time.monotonic()
+        try:
+            client = self._clients.engine_client(_SERVICE, request.region)
+            data = getattr(client, request.operation)(**request.params)
+        except EXPECTED as error:
+            return failure_from(error, time.monotonic() - started)
+        return _reply(data, time.monotonic() - started)
+
+    def refresh_credentials(self) -> None:
+        """Open a new session for the next call."""
+        self._clients.renew()
+
+
+class AioTransport:
+    """Calls from one event loop.
+
+    Args:
+        clients: of that loop.
+    """
+
+    def __init__(self, clients: AioClients) -> None:
+        self._clients = clients
+
+    async def send(self, request: WireRequest) -> Reply | Failure:
+        """Send one request and await its outcome. A cancellation passes through."""
+        started = time.monotonic()
+        try:
+            client = await self._clients.engine_client(_SERVICE, request.region)
+            data = await getattr(client, request.operation)(**request.params)
+        except EXPECTED as error:
+            return failure_from(error, time.monotonic() - started)
+        return _reply(data, time.monotonic() - started)
+
+    async def refresh_credentials(self) -> None:
+        """Open a new session for the next call."""
+        await self._clients.renew()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._clients.close()
+
+
+def _reply(data: dict[str, Any], duration_seconds: float) -> Reply:
+    metadata = data.pop("ResponseMetadata", {})
+    return Reply(data, metadata.get("RequestId"), duration_seconds)
