@@ -7,7 +7,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from airflow_provider_bedrock_llm.core.model_id import ModelIdKind
+from airflow_provider_bedrock_llm.core.model_id import ModelIdKind, parse_model_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,6 @@ __all__ = [
     "access_options",
     "options_for",
     "residency_regions",
-    "stays_within",
     "takes_global_profile",
 ]
 
@@ -65,27 +64,61 @@ def access_options(
 
     Returns:
         Within a method, what AWS confirmed comes before what is assumed, and the profile with fewer regions first.
-        Empty where the model cannot be reached so. A region where nobody asked AWS and nothing that the caller
-        allows is known gives the direct call, marked as assumed, if the caller allows that.
+        Empty where the model cannot be reached so. Where nobody asked AWS and nothing that the caller allows is
+        known, the ids that would be usual there, marked as assumed.
     """
     options: list[AccessOption] = []
     for method in dict.fromkeys(preference):
         if method is AccessMethod.DIRECT:
-            if region in card.direct_regions:
+            if region in card.direct_regions and region not in card.profile_required:
                 options.append(AccessOption(card.model_id, method, card.direct_regions[region] == "litellm_price"))
             continue
         usable = [
-            profile
+            (_is_assumed(card, profile, region), len(profile.source_regions), profile.model_id)
             for profile in card.profiles
             if region in profile.source_regions
             and not profile.is_application
             and profile.is_global is (method is AccessMethod.GLOBAL_PROFILE)
         ]
-        usable.sort(key=lambda profile: (profile.assumed, len(profile.source_regions), profile.model_id))
-        options.extend(AccessOption(profile.model_id, method, profile.assumed) for profile in usable)
-    if not options and AccessMethod.DIRECT in preference and region not in card.asked_regions:
-        return (AccessOption(card.model_id, AccessMethod.DIRECT, assumed=True),)
-    return tuple(options)
+        options.extend(AccessOption(model_id, method, assumed) for assumed, _, model_id in sorted(usable))
+    if options or region in card.asked_regions:
+        return tuple(options)
+    usual = _usual_options(card.model_id, region, preference)
+    if region in card.profile_required:
+        usual = tuple(option for option in usual if option.access is not AccessMethod.DIRECT)
+    return usual
+
+
+def _is_assumed(card: ModelCard, profile: InferenceProfile, region: str) -> bool:
+    return profile.assumed and region not in card.account_regions
+
+
+_USUAL_GEOS = (
+    # region prefix -> geo prefixes of the profiles that can usually be called there, the narrower first
+    ("us-gov-", ("us-gov",)),
+    ("us-", ("us",)),
+    ("ca-central-1", ("ca", "us")),
+    ("eu-", ("eu",)),
+    ("ap-northeast-1", ("jp", "apac")),
+    ("ap-northeast-3", ("jp", "apac")),
+    ("ap-southeast-2", ("au", "apac")),
+    ("ap-southeast-4", ("au", "apac")),
+    ("ap-south-", ("in", "apac")),
+    ("ap-", ("apac",)),
+)
+
+
+def _usual_options(base_id: str, region: str, preference: tuple[AccessMethod, ...]) -> tuple[AccessOption, ...]:
+    """What is worth a try where nothing is known; a try that fails costs no tokens."""
+    geos = next((geos for prefix, geos in _USUAL_GEOS if region.startswith(prefix)), ())
+    ids = {
+        AccessMethod.DIRECT: (base_id,),
+        AccessMethod.REGIONAL_PROFILE: tuple(f"{geo}.{base_id}" for geo in geos),
+        AccessMethod.GLOBAL_PROFILE: () if region.startswith("us-gov-") else (f"global.{base_id}",),
+    }
+    return tuple(
+        AccessOption(model_id, method, assumed=True) for method in dict.fromkeys(preference) for model_id in ids[method]
+    )
 
 
 def options_for(
@@ -104,14 +137,15 @@ def options_for(
         resolved: what `Catalog.resolve` gave.
         region: where the request is sent.
         preference: the methods that the caller allows, in order.
-        data_residency: a place that requests must not leave, such as `eu`; see `residency_regions`.
+        data_residency: a place that requests must not leave, such as `eu`; see `residency_regions`. The region lies
+            there, and so do all regions to which AWS said that a profile may send a request. Where AWS was not asked,
+            its promise for the geo prefix counts: a request of an `eu.` profile that comes from the EU is run there.
     """
     card = resolved.card
     if resolved.pinned:
         options = _pinned_option(resolved, region)
     elif card is None:
-        direct = AccessOption(resolved.model_id.text, AccessMethod.DIRECT, assumed=True)
-        options = (direct,) if AccessMethod.DIRECT in preference else ()
+        options = _usual_options(resolved.model_id.text, region, preference)
     else:
         options = access_options(card, region, preference)
     if data_residency is None:
@@ -127,7 +161,7 @@ def _pinned_option(resolved: ResolvedModel, region: str) -> tuple[AccessOption, 
     if sent.profile_id is not None:
         method = AccessMethod.GLOBAL_PROFILE if sent.geo == "global" else AccessMethod.REGIONAL_PROFILE
     profile = card.profile(sent.profile_id) if card and sent.profile_id else None
-    known_here = profile is not None and region in profile.source_regions and not profile.assumed
+    known_here = bool(card and profile and region in profile.source_regions and not _is_assumed(card, profile, region))
     if card and not sent.is_arn and not known_here and region in card.asked_regions:
         return ()
     return (AccessOption(sent.text, method, assumed=not (known_here or sent.is_arn)),)
@@ -147,17 +181,17 @@ _RUNS_WHERE_IT_IS = frozenset(
 
 
 def _keeps_to(resolved: ResolvedModel, region: str, option: AccessOption, residency: str) -> bool:
-    if not resolved.pinned and resolved.card:
-        return stays_within(resolved.card, region, option, residency)
     if not residency_regions(residency, (region,)):
         return False
-    sent = resolved.model_id
+    sent = parse_model_id(option.model_id)
     if sent.kind in _RUNS_WHERE_IT_IS:
         return True
-    known = resolved.card.profile(sent.text) or resolved.card.profile(sent.profile_id or "") if resolved.card else None
-    if known is not None:
-        return _profile_stays(known, residency)
-    return sent.geo is not None and sent.geo in _geos_within(residency)
+    card = resolved.card
+    profile = (card.profile(sent.text) or card.profile(sent.profile_id or "")) if card else None
+    destinations = profile.destinations_from(region) if card and profile and region in card.account_regions else None
+    if destinations is not None:
+        return residency_regions(residency, destinations) == destinations
+    return sent.geo in _geos_within(residency)
 
 
 def takes_global_profile(call_number: int, fraction: float) -> bool:
@@ -215,28 +249,6 @@ def residency_regions(residency: str, regions: Iterable[str]) -> frozenset[str]:
         return frozenset(region for region in regions if region.startswith(_REGION_PREFIXES[residency]))
     known = ", ".join(sorted({"eu", *_COUNTRIES, *_REGION_PREFIXES}))
     raise ValueError(f"data_residency={residency!r} is not a known place. Give one of: {known}.")
-
-
-def stays_within(card: ModelCard, region: str, option: AccessOption, residency: str) -> bool:
-    """Whether a request sent to the region under this option is known to stay within a place.
-
-    The region must lie there. A profile's destination regions must, too; where they are not known, AWS's promise for
-    the geo prefix counts: requests of an `eu.` profile that come from the EU are run in the EU.
-    """
-    if not residency_regions(residency, (region,)):
-        return False
-    if option.access is AccessMethod.DIRECT:
-        return True
-    profile = card.profile(option.model_id)
-    if profile is None or profile.is_global:
-        return False
-    return _profile_stays(profile, residency)
-
-
-def _profile_stays(profile: InferenceProfile, residency: str) -> bool:
-    if profile.destination_regions is None:
-        return profile.geo in _geos_within(residency)
-    return residency_regions(residency, profile.destination_regions) == profile.destination_regions
 
 
 def _geos_within(residency: str) -> frozenset[str]:

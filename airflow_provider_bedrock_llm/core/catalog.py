@@ -227,9 +227,13 @@ class Catalog:
         card = self._cards.get(model_id)
         if card is None:
             raw = self.models[model_id]
-            counting = {ACCOUNT, *raw.get("sources", ())}
-            asked = (regions for source, regions in self.asked_regions.items() if source in counting)
-            card = ModelCard.from_dict(model_id, raw, asked_regions=frozenset().union(*asked))
+            asked = (self.asked_regions.get(source, frozenset()) for source in raw.get("sources", ()))
+            card = ModelCard.from_dict(
+                model_id,
+                raw,
+                asked_regions=frozenset().union(*asked),
+                account_regions=self.asked_regions.get(ACCOUNT, frozenset()),
+            )
             self._cards[model_id] = card
         return card
 

@@ -30,8 +30,9 @@ class InferenceProfile:
         model_id: what is sent: the profile's id, or for an application profile its ARN.
         geo: `eu`, `us`, `apac`, `global` ...; None for an application profile.
         source_regions: where it can be called from.
-        destination_regions: where it may run the request; None: not known.
-        assumed: the source regions are those usual for the geo prefix; AWS was not asked.
+        destinations: source region -> where a request from there may be run; `*` stands for the others. Only what
+            AWS said; nothing is recorded for the global profile.
+        assumed: the source regions are those usual for the geo prefix; AWS was not asked for the snapshot.
         name: the name of an application profile.
         copied_from: the system-defined profile that an application profile was made from, as far as known.
     """
@@ -39,7 +40,7 @@ class InferenceProfile:
     model_id: str
     geo: str | None
     source_regions: frozenset[str]
-    destination_regions: frozenset[str] | None = None
+    destinations: Mapping[str, frozenset[str]] = field(default_factory=_nothing, hash=False)
     assumed: bool = False
     name: str | None = None
     copied_from: str | None = None
@@ -47,13 +48,13 @@ class InferenceProfile:
     @classmethod
     def from_dict(cls, model_id: str, raw: Mapping[str, Any]) -> InferenceProfile:
         """Read a profile entry of the catalog."""
-        destinations = raw.get("destination_regions")
+        destinations = {source: frozenset(to) for source, to in raw.get("destinations", {}).items()}
         parsed = parse_model_id(model_id)
         return cls(
             model_id=model_id,
             geo=parsed.geo,
             source_regions=frozenset(raw.get("source_regions", ())),
-            destination_regions=None if destinations is None else frozenset(destinations),
+            destinations=MappingProxyType(destinations),
             assumed=bool(raw.get("assumed", False)),
             name=raw.get("name"),
             copied_from=raw.get("copied_from"),
@@ -63,6 +64,10 @@ class InferenceProfile:
     def is_global(self) -> bool:
         """Whether AWS may run a request in any commercial region."""
         return self.geo == "global"
+
+    def destinations_from(self, source_region: str) -> frozenset[str] | None:
+        """Where a request from this region may be run; None: not known."""
+        return self.destinations.get(source_region, self.destinations.get("*"))
 
     @property
     def is_application(self) -> bool:
@@ -110,6 +115,8 @@ class ModelCard:
         direct_regions: region -> who says so: `aws_api`, `account` (this account's own ListFoundationModels) or
             `litellm_price` (only a price is known for the region).
         asked_regions: regions where AWS was asked for its models: what is not recorded there is not there.
+        account_regions: those of them where this account was asked, so that nothing there is assumed.
+        profile_required: regions where AWS answered a direct call with: only through an inference profile.
         profiles: every inference profile that is known, system-defined and application.
         converse: whether the Converse API takes the model.
         other_endpoint: the model is (also) on an endpoint that is not Bedrock's runtime.
@@ -128,6 +135,8 @@ class ModelCard:
     mode: str | None = None
     direct_regions: Mapping[str, str] = field(default_factory=_nothing, hash=False)
     asked_regions: frozenset[str] = frozenset()
+    account_regions: frozenset[str] = frozenset()
+    profile_required: frozenset[str] = frozenset()
     profiles: tuple[InferenceProfile, ...] = ()
     input_modalities: tuple[str, ...] = ()
     output_modalities: tuple[str, ...] = ()
@@ -145,7 +154,12 @@ class ModelCard:
 
     @classmethod
     def from_dict(
-        cls, model_id: str, raw: Mapping[str, Any], *, asked_regions: frozenset[str] = frozenset()
+        cls,
+        model_id: str,
+        raw: Mapping[str, Any],
+        *,
+        asked_regions: frozenset[str] = frozenset(),
+        account_regions: frozenset[str] = frozenset(),
     ) -> ModelCard:
         """Read a model entry of the catalog."""
         profiles = raw.get("profiles", {})
@@ -157,7 +171,9 @@ class ModelCard:
             aws_name=raw.get("aws_name"),
             mode=raw.get("mode"),
             direct_regions=MappingProxyType(dict(raw.get("direct_regions", {}))),
-            asked_regions=asked_regions,
+            asked_regions=asked_regions | account_regions,
+            account_regions=account_regions,
+            profile_required=frozenset(raw.get("profile_required", ())),
             profiles=tuple(InferenceProfile.from_dict(key, profiles[key]) for key in sorted(profiles)),
             input_modalities=tuple(raw.get("input_modalities", ())),
             output_modalities=tuple(raw.get("output_modalities", ())),

@@ -20,8 +20,8 @@ MODEL = "anthropic.claude-sonnet-4-6"
 DIRECT, REGIONAL, GLOBAL = AccessMethod.DIRECT, AccessMethod.REGIONAL_PROFILE, AccessMethod.GLOBAL_PROFILE
 
 
-def card(*, asked=(), **raw):
-    return ModelCard.from_dict(MODEL, raw, asked_regions=frozenset(asked))
+def card(*, asked=(), account=(), **raw):
+    return ModelCard.from_dict(MODEL, raw, asked_regions=frozenset(asked), account_regions=frozenset(account))
 
 
 EVERYWAY = card(
@@ -71,9 +71,30 @@ def test_a_region_of_which_only_a_price_is_known_is_assumed():
     assert access_options(EVERYWAY, "ap-northeast-1", (DIRECT,)) == (AccessOption(MODEL, DIRECT, assumed=True),)
 
 
-def test_a_region_that_nobody_asked_about_gives_an_assumed_direct_call():
-    assert access_options(EVERYWAY, "sa-east-1") == (AccessOption(MODEL, DIRECT, assumed=True),)
-    assert access_options(EVERYWAY, "sa-east-1", (REGIONAL, GLOBAL)) == ()
+def test_a_region_that_nobody_asked_about_gives_the_usual_ids_as_assumed():
+    options = access_options(EVERYWAY, "ap-southeast-2")
+    assert ids(options) == [MODEL, "au", "apac", "global"]
+    assert all(option.assumed for option in options)
+    assert ids(access_options(EVERYWAY, "sa-east-1", (REGIONAL, GLOBAL))) == ["global"]
+    assert ids(access_options(EVERYWAY, "us-gov-west-1", (GLOBAL, REGIONAL))) == ["us-gov"]
+
+
+def test_a_model_that_asked_for_a_profile_is_no_longer_called_directly_there():
+    known = card(
+        direct_regions={"eu-central-1": "aws_api"},
+        profiles={f"eu.{MODEL}": {"source_regions": ["eu-central-1"]}},
+        profile_required={"eu-central-1": True, "us-east-1": True},
+        asked=["eu-central-1"],
+    )
+    assert ids(access_options(known, "eu-central-1")) == ["eu"]
+    assert ids(access_options(known, "us-east-1")) == ["us", "global"]
+
+
+def test_what_this_account_was_asked_about_is_not_assumed():
+    raw = {"profiles": {f"us.{MODEL}": {"source_regions": ["us-east-1"], "assumed": True}}}
+    own = ModelCard.from_dict(MODEL, raw, account_regions=frozenset({"us-east-1"}))
+    assert access_options(own, "us-east-1") == (AccessOption(f"us.{MODEL}", REGIONAL),)
+    assert access_options(card(**raw), "us-east-1") == (AccessOption(f"us.{MODEL}", REGIONAL, assumed=True),)
 
 
 def test_a_region_where_aws_was_asked_and_has_no_such_model_gives_nothing():
@@ -123,8 +144,8 @@ class TestResidency:
     )
     def test_known_destination_regions_decide_over_the_prefix(self, destinations, kept):
         model = card(
-            profiles={f"eu.{MODEL}": {"source_regions": ["eu-central-1"], "destination_regions": destinations}},
-            asked=["eu-central-1"],
+            profiles={f"eu.{MODEL}": {"source_regions": ["eu-central-1"], "destinations": {"*": destinations}}},
+            account=["eu-central-1"],
         )
         assert self.kept("eu-central-1", "eu", model) == kept
 
@@ -152,11 +173,11 @@ class TestNamedByTheCaller:
                 "profiles": {
                     f"eu.{MODEL}": {"source_regions": ["eu-central-1"]},
                     f"us.{MODEL}": {"source_regions": ["us-east-1"], "assumed": True},
-                    APPLICATION: {"source_regions": ["eu-central-1"], "destination_regions": ["eu-central-1"]},
+                    APPLICATION: {"source_regions": ["eu-central-1"], "destinations": {"*": ["eu-central-1"]}},
                 },
             }
         },
-        {"snapshot": frozenset({"eu-central-1", "eu-west-1"})},
+        {"account": frozenset({"eu-central-1", "eu-west-1"})},
     )
 
     def options(self, name, region, preference=(DIRECT, REGIONAL, GLOBAL), **kept):
@@ -191,9 +212,11 @@ class TestNamedByTheCaller:
         assert self.options(arn, "eu-central-1", ()) == (AccessOption(arn, method),)
         assert self.options(arn, "eu-west-1") == ()
 
-    def test_an_id_that_the_catalog_does_not_know_is_tried_directly(self):
-        assert self.options("acme.new-v1:0", "eu-west-1") == (AccessOption("acme.new-v1:0", DIRECT, assumed=True),)
-        assert self.options("acme.new-v1:0", "eu-west-1", (GLOBAL,)) == ()
+    def test_an_id_that_the_catalog_does_not_know_is_tried_as_the_caller_prefers(self):
+        assert self.options("acme.new-v1:0", "eu-west-1", (DIRECT, REGIONAL)) == (
+            AccessOption("acme.new-v1:0", DIRECT, assumed=True),
+            AccessOption("eu.acme.new-v1:0", REGIONAL, assumed=True),
+        )
 
     @pytest.mark.parametrize(
         ("name", "stays"),
