@@ -26,6 +26,7 @@ __all__ = ["EndpointServer"]
 
 log = logging.getLogger(__name__)
 _CONTROL = "/_local/"
+_SHUTDOWN_SECONDS = 0.2
 
 
 class EndpointServer:
@@ -44,7 +45,7 @@ class EndpointServer:
         """Listen; OSError where a port is taken."""
         settings = self._state.settings
         server = web.Server(self._handle, request_factory=self._request, handler_cancellation=True, access_log=None)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         self.port = await self._listen(settings.port, None)
         if tls is not None and settings.tls_port is not None:
@@ -53,7 +54,7 @@ class EndpointServer:
     async def _listen(self, port: int, tls: ssl.SSLContext | None) -> int:
         assert self._runner is not None  # noqa: S101 - a fact for the type checker
         host = self._state.settings.host
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024, shutdown_timeout=0.2)
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024)
         await site.start()
         sockets: Any = site._server.sockets  # type: ignore[union-attr]  # noqa: SLF001 - the only way to learn the port
         return int(sockets[0].getsockname()[1])
