@@ -38,7 +38,7 @@ class ClientSettings:
     Args:
         open_session: makes a boto3 session with the credentials; called again when they have expired.
         boto3_config: timeouts, pool and botocore's own retries.
-        endpoint_url: instead of AWS's own endpoints.
+        endpoint_url: instead of AWS's own endpoints; `{service}` and `{region}` in it are filled in.
         verify: a CA bundle, False for no check of certificates, None for botocore's choice.
         keys_first: sign with the session's keys even where `AWS_BEARER_TOKEN_BEDROCK` is set, which else wins.
         user_agent_extra: names the caller in AWS's logs.
@@ -56,6 +56,12 @@ class ClientSettings:
         if connections <= self.boto3_config.max_pool_connections:
             return self
         return replace(self, boto3_config=replace(self.boto3_config, max_pool_connections=connections))
+
+    def endpoint_for(self, service: str, region: str | None) -> str | None:
+        """The endpoint of a service in a region, None for AWS's own."""
+        if self.endpoint_url is None:
+            return None
+        return self.endpoint_url.replace("{service}", service).replace("{region}", region or "us-east-1")
 
     def botocore_config(self, *, engine: bool) -> Config:
         """The botocore config of a client.
@@ -115,7 +121,7 @@ class Clients:
         return self._session.client(
             service,
             region_name=region,
-            endpoint_url=settings.endpoint_url,
+            endpoint_url=settings.endpoint_for(service, region),
             verify=settings.verify,
             config=settings.botocore_config(engine=engine),
         )
@@ -191,7 +197,11 @@ class AioClients:
         settings = self.settings
         config = AioConfig().merge(settings.botocore_config(engine=True))
         context = session.create_client(
-            service, region_name=region, endpoint_url=settings.endpoint_url, verify=settings.verify, config=config
+            service,
+            region_name=region,
+            endpoint_url=settings.endpoint_for(service, region),
+            verify=settings.verify,
+            config=config,
         )
         return await self._stack.enter_async_context(context)
 

@@ -1,0 +1,388 @@
+"""The hook: an Airflow connection -> clients and engines -> the verbs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_bedrock_llm.aws.catalog_bundle import load_bundled_catalog
+from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
+from airflow_provider_bedrock_llm.aws.parallel import ask_all
+from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.core.access import AccessOption, options_for
+from airflow_provider_bedrock_llm.core.config import (
+    Boto3Config,
+    FailureHandlingStrategy,
+    ParallelProcessingConfig,
+    ResponseValidationConfig,
+    RetryConfig,
+)
+from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
+from airflow_provider_bedrock_llm.core.diagnosis import Setting
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ParallelExecutionError
+from airflow_provider_bedrock_llm.core.parallel_response import ParallelResponse
+from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+from airflow_provider_bedrock_llm.core.routes import ModelChoice, RoutePlan
+from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection, parse_connection
+from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
+
+if TYPE_CHECKING:
+    import boto3.session
+    from pydantic import BaseModel
+
+    from airflow_provider_bedrock_llm.core.catalog import Catalog
+    from airflow_provider_bedrock_llm.core.response import BedrockResponse
+
+__all__ = ["BedrockLLMHook"]
+
+_RUNTIME = "bedrock-runtime"
+
+
+class BedrockLLMHook(AwsBaseHook):
+    """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
+
+    Args:
+        bedrock_conn_id: the Airflow connection (type `bedrockllm`). Where the default one does not exist, boto3's own
+            search for credentials is used.
+        models: the models to ask, best first: names of the catalog, model ids, inference profile ids or ARNs; or
+            `{"model": ..., "region": ..., "inference_config": {...}}`. None takes those of the connection.
+        regions: the regions to call, best first. None takes those of the connection.
+        boto3_config: network settings. None takes those of the connection, then the defaults.
+        retry_config: retries and failover. None takes those of the connection, then the defaults.
+        parallel_config: for `converse_parallel`.
+        default_inference_config: settings under those of a request.
+        output_schema: JSON Schema, pydantic class, or dotted path of one, that answers must fit.
+        response_validation_config: a function of yours that accepts or rejects answers.
+
+    Raises:
+        ConfigurationError: a setting has the wrong type, or the connection a wrong value.
+    """
+
+    conn_name_attr = "bedrock_conn_id"
+    default_conn_name = "bedrock_llm_default"
+    conn_type = "bedrockllm"
+    hook_name = "Amazon Bedrock LLM"
+
+    def __init__(
+        self,
+        bedrock_conn_id: str = default_conn_name,
+        models: Sequence[str | Mapping[str, Any] | ModelChoice] | None = None,
+        regions: Sequence[str] | None = None,
+        boto3_config: Boto3Config | None = None,
+        retry_config: RetryConfig | None = None,
+        parallel_config: ParallelProcessingConfig | None = None,
+        default_inference_config: Mapping[str, Any] | None = None,
+        output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
+        response_validation_config: ResponseValidationConfig | None = None,
+    ) -> None:
+        super().__init__(aws_conn_id=None, client_type=_RUNTIME)
+        self.bedrock_conn_id = bedrock_conn_id
+        self._models = _listed(models, "models")
+        self._regions = _listed(regions, "regions")
+        self._boto3_config = _expect(boto3_config, Boto3Config, "boto3_config")
+        self._retry_config = _expect(retry_config, RetryConfig, "retry_config")
+        self._parallel_config = _expect(parallel_config, ParallelProcessingConfig, "parallel_config")
+        self._validation = _expect(response_validation_config, ResponseValidationConfig, "response_validation_config")
+        self._inference_config = default_inference_config
+        self._schema = None if output_schema is None else OutputSchema.of(output_schema)
+
+    @cached_property
+    def connection(self) -> BedrockConnection:
+        """The connection, validated. The first use asks Airflow for it."""
+        return self._parsed(self._find(self.bedrock_conn_id, self.get_connection))
+
+    async def prefetch(self) -> None:
+        """Ask Airflow for everything that the verbs need from it, without blocking the event loop of a trigger."""
+        if "connection" not in self.__dict__:
+            try:
+                found = await self.aget_connection(self.bedrock_conn_id)
+            except AirflowNotFoundException as error:
+                found = self._missing(error)
+            self.__dict__["connection"] = self._parsed(found)
+        if self.connection.aws_conn_id and "_borrowed" not in self.__dict__:
+            self.__dict__["_borrowed"] = await self.aget_connection(self.connection.aws_conn_id)
+
+    @cached_property
+    def _borrowed(self) -> Any:
+        return self.get_connection(str(self.connection.aws_conn_id))
+
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The connection as the amazon provider reads it: all of its ways of authentication work."""
+        connection = self.connection
+        if connection.aws_conn_id:
+            region = connection.regions[0] if connection.regions else None
+            return AwsConnectionWrapper(conn=self._borrowed, region_name=region, verify=connection.verify)
+        return AwsConnectionWrapper.from_connection_metadata(
+            conn_id=connection.conn_id,
+            login=connection.login,
+            password=connection.password,
+            extra=dict(connection.aws_extras),
+        )
+
+    @cached_property
+    def boto3_config(self) -> Boto3Config:
+        """Network settings in force."""
+        return self._boto3_config or self.connection.boto3_config
+
+    @cached_property
+    def retry_config(self) -> RetryConfig:
+        """Retries and failover in force."""
+        return self._retry_config or self.connection.retry_config
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What is known about models: names, regions, profiles, prices."""
+        return load_bundled_catalog()
+
+    @cached_property
+    def client_settings(self) -> ClientSettings:
+        """Credentials and network settings of every client, sync and async."""
+        return ClientSettings(
+            open_session=self._open_session,
+            boto3_config=self.boto3_config,
+            endpoint_url=self.connection.endpoint_url or self.conn_config.get_service_endpoint_url(_RUNTIME),
+            verify=self.verify,
+            keys_first=self.connection.has_keys,
+        )
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Clients for threads: `clients.client("bedrock", region)` and so on."""
+        return Clients(self.client_settings)
+
+    def get_conn(self) -> Any:
+        """A plain `bedrock-runtime` client, which retries by itself as the Boto3Config says."""
+        return self.clients.client(_RUNTIME, self.get_available_regions()[0])
+
+    def get_available_models(self) -> list[str]:
+        """The models that are asked, best first."""
+        return [choice.model for choice in self.choices]
+
+    def get_available_regions(self) -> list[str]:
+        """The regions that are called, best first."""
+        regions = self._regions or self.connection.regions
+        if not regions:
+            found = self.region_name or self.get_session().region_name
+            regions = [found] if found else []
+        if not regions:
+            raise ConfigurationError(
+                f"No AWS region is configured. Set a region in the connection {self.bedrock_conn_id!r}, or give "
+                "`regions=[...]`."
+            )
+        return list(regions)
+
+    @cached_property
+    def choices(self) -> tuple[ModelChoice, ...]:
+        """The models that are asked, with their own regions and settings."""
+        models = self._models or self.connection.models
+        if not models:
+            raise ConfigurationError(
+                "No model is configured. Give `models=[...]`, best first, or set models in the connection "
+                f"{self.bedrock_conn_id!r}."
+            )
+        return tuple(_choice(model) for model in models)
+
+    def plan(self) -> RoutePlan:
+        """The routes that requests take. Makes no call.
+
+        Raises:
+            UnknownModelError: a model's name is not known.
+            ConfigurationError: no model can be asked in any region.
+        """
+        resolved = {choice.model: self.catalog.resolve(choice.model) for choice in self.choices}
+
+        def access_options(model: str, region: str) -> tuple[AccessOption, ...]:
+            return options_for(resolved[model], region)
+
+        return RoutePlan(self.choices, self.get_available_regions(), self.retry_config, access_options)
+
+    def policy(self, *, deadline_seconds: float | None = None) -> ConversePolicy:
+        """What requests have in common.
+
+        Args:
+            deadline_seconds: the time for one request, where the RetryConfig has none.
+        """
+        retry = self.retry_config
+        if retry.deadline_seconds is None and deadline_seconds is not None:
+            retry = replace(retry, deadline_seconds=float(deadline_seconds))
+        return ConversePolicy(
+            retry=retry,
+            schema=self._schema,
+            validation=self._validation,
+            inference_config=self._inference_config,
+            prices_for=self.catalog.prices_for,
+            takes_output_config=self._takes_output_config,
+            setting=Setting(
+                connection=f"the Airflow connection {self.bedrock_conn_id!r}",
+                read_timeout_seconds=self.boto3_config.read_timeout,
+            ),
+        )
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine for threads."""
+        return Engine(BotoTransport(self.clients), self.policy(), self.plan())
+
+    def async_engine(self, config: ParallelProcessingConfig) -> tuple[AsyncEngine, AioTransport]:
+        """An engine for the running event loop, and its transport, which the caller closes.
+
+        Args:
+            config: concurrency, load balancing and the time for one request.
+        """
+        transport = AioTransport(AioClients(self.client_settings.with_pool(config.max_concurrent_requests)))
+        policy = self.policy(deadline_seconds=config.request_timeout_seconds)
+        return AsyncEngine(transport, policy, self.plan(), balance=config.load_balancing_strategy), transport
+
+    def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:
+        """Send one request.
+
+        Args:
+            messages: Converse messages.
+            **fields: the other fields of `BedrockConverseRequest`: `system`, `inference_config`, `tool_config`, ...
+
+        Raises:
+            LLMManagerError: no answer; which kind says why, and `attempts` holds every call that was made.
+        """
+        return self.converse_with_request(BedrockConverseRequest(messages, **fields))
+
+    def converse_with_request(self, request: BedrockConverseRequest) -> BedrockResponse:
+        """Send one request; see `converse`."""
+        response = self.engine.ask(request)
+        if response.error is not None:
+            raise response.error
+        return response
+
+    def converse_parallel(self, requests: Sequence[BedrockConverseRequest]) -> ParallelResponse:
+        """Send many requests at once and wait for all of them.
+
+        For more than some thousands, or where a crash must lose nothing, use `BedrockParallelOperator`.
+
+        Raises:
+            ParallelExecutionError: the failure policy stopped the run; its `response` holds what was done.
+            ConfigurationError: two requests have the same id.
+        """
+        config = self._parallel_config or ParallelProcessingConfig()
+        named = _named(requests)
+        response = asyncio.run(self._converse_parallel(named, config))
+        stops = config.failure_handling_strategy is not FailureHandlingStrategy.CONTINUE_ON_FAILURE
+        if response.stopped_because and stops:
+            raise ParallelExecutionError(
+                f"The run was stopped because {response.stopped_because}. Look at `response` for what was done, and "
+                "ask the rest again.",
+                response=response,
+            )
+        return response
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the connection works, and in words what is wrong. Makes no paid call."""
+        try:
+            regions = self.get_available_regions()
+            return probe_bedrock(self.client_settings, regions)
+        except ConfigurationError as error:
+            return False, str(error)
+
+    async def _converse_parallel(
+        self, named: Mapping[str, BedrockConverseRequest], config: ParallelProcessingConfig
+    ) -> ParallelResponse:
+        batches = [list(named.values())]
+        responses: dict[str, BedrockResponse] = {}
+
+        async def next_batch() -> Sequence[BedrockConverseRequest]:
+            return batches.pop() if batches else []
+
+        def keep(request: BedrockConverseRequest, response: BedrockResponse) -> None:
+            responses[str(request.request_id)] = response
+
+        started = time.monotonic()
+        engine, transport = self.async_engine(config)
+        try:
+            end = await ask_all(engine, next_batch, keep, config)
+        finally:
+            await transport.close()
+        ordered = {name: responses[name] for name in named if name in responses}
+        return ParallelResponse(
+            success=len(ordered) == len(named) and all(response.success for response in ordered.values()),
+            request_responses=ordered,
+            not_started=tuple(name for name in named if name not in responses),
+            total_duration_ms=(time.monotonic() - started) * 1000,
+            stopped_because=end.stopped_because,
+        )
+
+    def _open_session(self) -> boto3.session.Session:
+        """A session with fresh credentials."""
+        return self.get_session()
+
+    def _takes_output_config(self, model_id: str) -> bool:
+        card = self.catalog.card(model_id)
+        return bool(card and card.supports("structured_output"))
+
+    def _find(self, conn_id: str, get: Any) -> Any:
+        try:
+            return get(conn_id)
+        except AirflowNotFoundException as error:
+            return self._missing(error)
+
+    def _missing(self, error: Exception) -> None:
+        if self.bedrock_conn_id != self.default_conn_name:
+            raise ConfigurationError(
+                f"The Airflow connection {self.bedrock_conn_id!r} does not exist. Add it under Admin, Connections, as "
+                "type Amazon Bedrock LLM."
+            ) from error
+        self.log.warning(
+            "The connection %s does not exist: credentials and region come from boto3's own search.",
+            self.bedrock_conn_id,
+        )
+
+    def _parsed(self, found: Any) -> BedrockConnection:
+        if found is None:
+            return BedrockConnection(self.bedrock_conn_id)
+        return parse_connection(
+            self.bedrock_conn_id, login=found.login, password=found.password, extras=found.extra_dejson
+        )
+
+
+def _expect(value: Any, kind: type, name: str) -> Any:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name} is {type(value).__name__}. Give a {kind.__name__}, or None for the default.")
+    return value
+
+
+def _listed(value: Any, name: str) -> Any:
+    if isinstance(value, (str, bytes)) or (value is not None and not isinstance(value, Sequence)):
+        raise ConfigurationError(f"{name} is {type(value).__name__}. Give a list, best first.")
+    return value
+
+
+def _choice(model: str | Mapping[str, Any] | ModelChoice) -> ModelChoice:
+    if isinstance(model, ModelChoice):
+        return model
+    if isinstance(model, str):
+        return ModelChoice(model)
+    known = {"model", "region", "inference_config"}
+    if not isinstance(model, Mapping) or "model" not in model or set(model) - known:
+        raise ConfigurationError(
+            f"The model entry {model!r} is not understood. Give a name, or a dict with 'model' and perhaps 'region' "
+            "and 'inference_config'."
+        )
+    return ModelChoice(**model)
+
+
+def _named(requests: Sequence[BedrockConverseRequest]) -> dict[str, BedrockConverseRequest]:
+    named = {}
+    for index, request in enumerate(requests):
+        name = request.request_id or f"request-{index}"
+        if name in named:
+            raise ConfigurationError(f"Two requests have the id {name!r}. Give each its own `request_id`, or none.")
+        named[name] = request if request.request_id else replace(request, request_id=name)
+    return named
