@@ -149,7 +149,7 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "work_dir": _option(
                         "Where enrichment jobs keep their folders: any storage that Airflow's ObjectStoragePath "
-                        "reaches. Workers and triggerers must see the same place. Empty: bedrock_llm under AIRFLOW_HOME.",
+                        "reaches, the same for workers and triggerers. Empty: bedrock_llm under AIRFLOW_HOME.",
                         "string",
                         "",
                         "s3://aws_default@my-bucket/bedrock_llm",

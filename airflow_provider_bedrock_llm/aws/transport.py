@@ -9,9 +9,12 @@ from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
 from airflow_provider_bedrock_llm.core.transport import Failure, Reply, WireRequest
 
 if TYPE_CHECKING:
-    from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients
+    import asyncio
 
-__all__ = ["AioTransport", "BotoTransport"]
+    from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients
+    from airflow_provider_bedrock_llm.core.transport import AsyncTransport
+
+__all__ = ["AioTransport", "BotoTransport", "CappedTransport"]
 
 _SERVICE = "bedrock-runtime"
 
@@ -73,3 +76,25 @@ class AioTransport:
 def _reply(data: dict[str, Any], duration_seconds: float) -> Reply:
     metadata = data.pop("ResponseMetadata", {})
     return Reply(data, metadata.get("RequestId"), duration_seconds)
+
+
+class CappedTransport:
+    """Lets only so many calls through at once, whoever makes them.
+
+    Args:
+        inner: makes the calls.
+        places: shared by every transport that the cap is for, on one event loop.
+    """
+
+    def __init__(self, inner: AsyncTransport, places: asyncio.Semaphore) -> None:
+        self._inner = inner
+        self._places = places
+
+    async def send(self, request: WireRequest) -> Reply | Failure:
+        """Wait for a place, then send."""
+        async with self._places:
+            return await self._inner.send(request)
+
+    async def refresh_credentials(self) -> None:
+        """Pass on."""
+        await self._inner.refresh_credentials()

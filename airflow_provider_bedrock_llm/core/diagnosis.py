@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003 - a type of public fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,12 @@ class Setting:
     Args:
         connection: where credentials are configured, such as "the Airflow connection 'bedrock_llm_default'".
         read_timeout_seconds: the read timeout in force.
-        suggestions: for a model id, the nearest ids and the regions that have it, as a sentence or "".
+        suggest: model as the caller named it -> which names are near, or which regions have it, as a sentence.
     """
 
     connection: str = "the AWS credentials"
     read_timeout_seconds: float = 600
-    suggestions: str = ""
+    suggest: Callable[[str], str] = lambda _model: ""
 
 
 def error_for(
@@ -99,8 +100,9 @@ def _explain(
         )
     if end.fault in _FINAL:
         kind, cause, remedy = _FINAL[end.fault]
-        values = {"route": route, "model": route.model_id, "region": route.region, "setting": setting}
-        return kind, f"{cause.format(**values)} {remedy.format(**values)}{setting.suggestions}".strip()
+        values = {"route": route, "model": route.model, "region": route.region, "setting": setting}
+        near = setting.suggest(route.model) if end.fault in _ABOUT_THE_MODEL else ""
+        return kind, f"{cause.format(**values)} {remedy.format(**values)} {near}".strip()
     return RetryExhaustedError, (
         f"{_count(len(attempts), 'call')} failed, the last one on {route} because of "
         f"{_WORDS.get(end.fault, str(end.fault))}. "
@@ -138,12 +140,12 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
     Fault.NOT_IN_REGION: (
         ModelAccessError,
         "{region} does not know the model {model}.",
-        "Check the id, and choose a region that has it. ",
+        "Check the id, and choose a region that has it.",
     ),
     Fault.END_OF_LIFE: (
         ModelAccessError,
         "{model} is retired, or closed to accounts that did not use it lately, in {region}.",
-        "Choose a current model. ",
+        "Choose a current model.",
     ),
     Fault.DAILY_QUOTA: (
         QuotaExhaustedError,
@@ -169,6 +171,8 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
         "If a retry helps, add the error code to `retryable_errors`.",
     ),
 }
+
+_ABOUT_THE_MODEL = frozenset({Fault.NOT_IN_REGION, Fault.END_OF_LIFE, Fault.NEEDS_PROFILE})
 
 _WORDS = {
     Fault.THROTTLED: "throttling (too many requests or tokens for the account's quota)",

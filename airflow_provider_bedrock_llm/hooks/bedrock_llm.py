@@ -226,6 +226,7 @@ class BedrockLLMHook(AwsBaseHook):
             setting=Setting(
                 connection=f"the Airflow connection {self.bedrock_conn_id!r}",
                 read_timeout_seconds=self.boto3_config.read_timeout,
+                suggest=self._suggest,
             ),
         )
 
@@ -326,6 +327,12 @@ class BedrockLLMHook(AwsBaseHook):
     def _takes_output_config(self, model_id: str) -> bool:
         card = self.catalog.card(model_id)
         return bool(card and card.supports("structured_output"))
+
+    def _suggest(self, model: str) -> str:
+        card = self.catalog.card(model)
+        if card is None:
+            return f"The nearest known models are {', '.join(self.catalog.suggest(model))}."
+        return f"Regions known to have it: {', '.join(sorted(card.regions)) or 'none'}."
 
     def _find(self, conn_id: str, get: Any) -> Any:
         try:
