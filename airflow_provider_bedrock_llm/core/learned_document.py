@@ -1,0 +1,228 @@
+"""What was learned from an account, as the JSON text that stands in an Airflow Variable.
+
+A person can read it, and a backend with little room can hold it: it says only what differs from the bundled snapshot,
+and where almost all profiles of a geo prefix have the same destination regions, these are written once.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bedrock_llm.core.catalog import Catalog, checksum_of
+from airflow_provider_bedrock_llm.core.errors import CatalogError
+from airflow_provider_bedrock_llm.core.learned import NOTHING_LEARNED, Learned, RegionFailure
+from airflow_provider_bedrock_llm.core.merge_patch import make_patch
+from airflow_provider_bedrock_llm.core.model_id import ModelIdError, parse_model_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["LEARNED_SCHEMA_VERSION", "learned_from_text", "learned_to_text"]
+
+LEARNED_SCHEMA_VERSION = 1
+_DESCRIPTION = (
+    "What Amazon Bedrock told this account about its models, as the difference from the catalog in the installed "
+    "airflow-provider-bedrock-llm. Written by the provider; delete it to have it made anew."
+)
+_MESSAGE_CHARACTERS = 160
+_NOT_TOLD: list[str] = []
+_LEARNABLE = frozenset(
+    {
+        "aws_name",
+        "confidence",
+        "direct_regions",
+        "input_modalities",
+        "lifecycle",
+        "output_modalities",
+        "profile_required",
+        "profiles",
+        "provider",
+        "sources",
+        "streaming",
+    }
+)
+_COSMETIC = ("aws_name", "input_modalities", "output_modalities", "streaming")
+
+
+def learned_to_text(
+    learned: Learned,
+    bundle: Catalog,
+    *,
+    bundled_checksum: str,
+    package_version: str,
+    max_bytes: int | None = None,
+) -> str | None:
+    """Write the document.
+
+    Args:
+        learned: what was learned.
+        bundle: what it is the difference from.
+        bundled_checksum: the bundle's checksum: with another bundle the difference means nothing.
+        package_version: for the reader.
+        max_bytes: the room in the store. What does not fit is left out in steps, and `omitted` names it: first
+            destination regions, then names, modalities and streaming, then lifecycles.
+
+    Returns:
+        None where even the last step does not fit.
+    """
+    steps: tuple[tuple[str, ...], ...] = ((), ("destinations",), ("destinations", *_COSMETIC))
+    for omitted in (*steps, ("destinations", *_COSMETIC, "lifecycle")):
+        text = _write(_without(learned, bundle, omitted), bundle, bundled_checksum, package_version, omitted)
+        if max_bytes is None or len(text.encode()) <= max_bytes:
+            return text
+    return None
+
+
+def learned_from_text(text: str, bundle: Catalog, *, bundled_checksum: str) -> Learned:
+    """Read the document.
+
+    A document over another bundle keeps only what is no difference: which regions failed or denied.
+
+    Raises:
+        CatalogError: not the document, another schema version, edited by hand, or damaged; the message says which.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CatalogError(f"It is not JSON ({error}).") from error
+    if not isinstance(document, dict):
+        raise CatalogError("It is not a JSON object.")
+    version = document.get("schema_version")
+    if version != LEARNED_SCHEMA_VERSION:
+        raise CatalogError(f"It has schema_version={version!r}, and this package reads {LEARNED_SCHEMA_VERSION}.")
+    if document.get("checksum") != _checksum(document):
+        raise CatalogError("Its checksum does not fit: it was edited or cut off.")
+    try:
+        return _read(document, bundle, bundled_checksum)
+    except (TypeError, ValueError, KeyError, AttributeError, ModelIdError) as error:
+        raise CatalogError(f"It does not have the form of a catalog ({type(error).__name__}: {error}).") from error
+
+
+def _write(
+    learned: Learned, bundle: Catalog, bundled_checksum: str, package_version: str, omitted: tuple[str, ...]
+) -> str:
+    patch, usual = _pack_destinations(learned, bundle)
+    document: dict[str, Any] = {
+        "description": _DESCRIPTION,
+        "schema_version": LEARNED_SCHEMA_VERSION,
+        "package_version": package_version,
+        "bundled_checksum": bundled_checksum,
+        "regions": _by_time(learned.regions),
+        "failed": {
+            region: {
+                "at": failure.at.isoformat(),
+                "code": failure.code,
+                "message": failure.message[:_MESSAGE_CHARACTERS],
+            }
+            | ({"denied": True} if failure.denied else {})
+            for region, failure in sorted(learned.failed.items())
+        },
+        "usual_destinations": usual,
+        "models": patch,
+    }
+    if omitted:
+        document["omitted"] = list(omitted)
+    document["checksum"] = _checksum(document)
+    return json.dumps(document, sort_keys=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def _read(document: Mapping[str, Any], bundle: Catalog, bundled_checksum: str) -> Learned:
+    failed = {
+        region: RegionFailure(
+            datetime.fromisoformat(raw["at"]), str(raw["code"]), str(raw["message"]), bool(raw.get("denied", False))
+        )
+        for region, raw in document["failed"].items()
+    }
+    if document["bundled_checksum"] != bundled_checksum:
+        return replace(NOTHING_LEARNED, failed=failed)
+    for change in document["models"].values():
+        if change is not None and (strange := sorted(change.keys() - _LEARNABLE)):
+            raise ValueError(f"{strange[0]!r} is nothing that AWS tells about a model")
+    regions = {region: datetime.fromisoformat(at) for at, asked in document["regions"].items() for region in asked}
+    learned = Learned(document["models"], regions, failed)
+    learned = _unpack_destinations(learned, bundle, document["usual_destinations"])
+    catalog = learned.over(bundle)
+    for model_id in learned.patch:
+        catalog.card(model_id)
+    if naive := [at for at in regions.values() if at.tzinfo is None]:
+        raise ValueError(f"{naive[0]} has no time zone")
+    return learned
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    return checksum_of({key: value for key, value in document.items() if key != "checksum"})
+
+
+def _by_time(regions: Mapping[str, datetime]) -> dict[str, list[str]]:
+    by_time: dict[str, list[str]] = {}
+    for region, at in sorted(regions.items()):
+        by_time.setdefault(at.isoformat(timespec="seconds"), []).append(region)
+    return by_time
+
+
+def _geo_profiles(
+    models: Mapping[str, Any], regions: Mapping[str, datetime]
+) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """(model id, profile id, geo, entry) of every geo profile that an asked region offers."""
+    for model_id, raw in models.items():
+        for sent_id, profile in raw.get("profiles", {}).items():
+            geo = parse_model_id(sent_id).geo
+            if geo not in {None, "global"} and not regions.keys().isdisjoint(profile["source_regions"]):
+                yield model_id, sent_id, str(geo), profile
+
+
+def _pack_destinations(learned: Learned, bundle: Catalog) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    models = copy.deepcopy(dict(learned.over(bundle).models))
+    told: dict[str, Counter[tuple[str, ...]]] = {}
+    for _, _, geo, profile in _geo_profiles(models, learned.regions):
+        if everywhere := profile.get("destinations", {}).get("*"):
+            told.setdefault(geo, Counter())[tuple(everywhere)] += 1
+    usual = {geo: list(counted.most_common(1)[0][0]) for geo, counted in sorted(told.items())}
+    for _, _, geo, profile in _geo_profiles(models, learned.regions):
+        destinations = profile.get("destinations", {})
+        if geo in usual and destinations.get("*") == usual[geo]:
+            profile["destinations"] = {source: to for source, to in destinations.items() if source != "*"}
+            if not profile["destinations"]:
+                del profile["destinations"]
+        elif geo in usual and not destinations:
+            profile["destinations"] = {"*": _NOT_TOLD}
+    return make_patch(bundle.models, models), usual
+
+
+def _unpack_destinations(learned: Learned, bundle: Catalog, usual: Mapping[str, list[str]]) -> Learned:
+    patch = copy.deepcopy(dict(learned.patch))
+    for model_id, sent_id, geo, profile in _geo_profiles(learned.over(bundle).models, learned.regions):
+        destinations = profile.get("destinations", {})
+        if destinations.get("*") == _NOT_TOLD:
+            patch[model_id]["profiles"][sent_id]["destinations"] = None
+        elif geo in usual and "*" not in destinations:
+            change = patch.setdefault(model_id, {}).setdefault("profiles", {}).setdefault(sent_id, {})
+            change["destinations"] = {**destinations, "*": usual[geo]}
+    return replace(learned, patch=patch)
+
+
+def _without(learned: Learned, bundle: Catalog, omitted: tuple[str, ...]) -> Learned:
+    if not omitted:
+        return learned
+    patch = copy.deepcopy(dict(learned.patch))
+    for model_id, change in list(patch.items()):
+        if change is None:
+            continue
+        known = model_id in bundle.models
+        for key in omitted:
+            if known or key == "lifecycle":
+                change.pop(key, None)
+        for profile in (change.get("profiles") or {}).values():
+            if profile and "destinations" in omitted:
+                profile.pop("destinations", None)
+        change["profiles"] = {sent: profile for sent, profile in change.get("profiles", {}).items() if profile != {}}
+        if not change["profiles"]:
+            del change["profiles"]
+        if known and not change:
+            del patch[model_id]
+    return replace(learned, patch=patch)
