@@ -128,6 +128,7 @@ class UnknownModelError(ConfigurationError):
             else "Give a model id, an inference profile id, an ARN, or a name that `airflow bedrock-llm models` lists."
         )
         super().__init__(f"The model {name!r} is not known. {remedy}")
+        self.args = (name, self.suggestions)  # copy and pickle make the twin from args
 
 
 class AuthenticationError(LLMManagerError):
