@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-__all__ = ["NOTHING_LEARNED", "Learned", "RegionAnswer", "RegionFailure", "learn", "regions_due", "require_profile"]
+__all__ = [
+    "NOTHING_LEARNED",
+    "Learned",
+    "RegionAnswer",
+    "RegionFailure",
+    "fold_destinations",
+    "learn",
+    "regions_due",
+    "require_profile",
+    "spread_destinations",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,8 @@ def learn(
     """
     models = _models(bundle, before)
     for raw in models.values():
-        _spread_destinations(raw, before.regions)
+        for profile in raw.get("profiles", {}).values():
+            profile["destinations"] = spread_destinations(profile, before.regions)
     for region, answer in answers.items():
         _learn_models(models, region, answer.models)
         _learn_profiles(models, region, answer.profiles)
@@ -248,23 +259,28 @@ def _copied_from(
     return {"copied_from": same[0]} if len(same) == 1 else {}
 
 
-def _spread_destinations(raw: dict[str, Any], asked: Iterable[str]) -> None:
-    """Write `*` out for every source region that was asked."""
-    for profile in raw.get("profiles", {}).values():
-        if usual := profile.get("destinations", {}).pop("*", None):
-            sources = set(profile["source_regions"]).intersection(asked)
-            profile["destinations"] = dict.fromkeys(sorted(sources), usual) | profile["destinations"]
+def spread_destinations(profile: Mapping[str, Any], asked: Iterable[str]) -> dict[str, list[str]]:
+    """Source region -> destinations of a profile's entry, with `*` written out for every source that was asked."""
+    told = dict(profile.get("destinations", {}))
+    usual = told.pop("*", None)
+    sources = set(profile["source_regions"]).intersection(asked) if usual else ()
+    return dict.fromkeys(sorted(sources), usual or []) | told
+
+
+def fold_destinations(told: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same with the most frequent destinations written once, under `*`."""
+    if not told:
+        return {}
+    usual = Counter(tuple(regions) for _, regions in sorted(told.items())).most_common(1)[0][0]
+    others = {source: list(regions) for source, regions in sorted(told.items()) if tuple(regions) != usual}
+    return {"*": list(usual), **others}
 
 
 def _tidy_profiles(raw: dict[str, Any]) -> None:
-    """Drop profiles that can be called from nowhere, and write the most frequent destinations once, under `*`."""
+    """Drop profiles that can be called from nowhere, and fold the destinations of the others."""
     profiles = raw.get("profiles", {})
     for sent_id in [sent_id for sent_id, profile in profiles.items() if not profile["source_regions"]]:
         del profiles[sent_id]
     for profile in profiles.values():
-        told = profile.pop("destinations", {})
-        if not told:
-            continue
-        usual = Counter(tuple(regions) for regions in told.values()).most_common(1)[0][0]
-        others = {source: regions for source, regions in told.items() if tuple(regions) != usual}
-        profile["destinations"] = {"*": list(usual), **others}
+        if told := profile.pop("destinations", {}):
+            profile["destinations"] = fold_destinations(told)

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.catalog import Catalog, checksum_of
 from airflow_provider_bedrock_llm.core.errors import CatalogError
-from airflow_provider_bedrock_llm.core.learned import NOTHING_LEARNED, Learned, RegionFailure
+from airflow_provider_bedrock_llm.core.learned import (
+    NOTHING_LEARNED,
+    Learned,
+    RegionFailure,
+    fold_destinations,
+    spread_destinations,
+)
 from airflow_provider_bedrock_llm.core.merge_patch import make_patch
 from airflow_provider_bedrock_llm.core.model_id import ModelIdError, parse_model_id
 
@@ -65,13 +71,13 @@ def learned_to_text(
         bundled_checksum: the bundle's checksum: with another bundle the difference means nothing.
         package_version: for the reader.
         max_bytes: the room in the store. What does not fit is left out in steps, and `omitted` names it: first
-            destination regions, then names, modalities and streaming, then lifecycles.
+            names, modalities and streaming, then lifecycles, then destination regions.
 
     Returns:
         None where even the last step does not fit.
     """
-    steps: tuple[tuple[str, ...], ...] = ((), ("destinations",), ("destinations", *_COSMETIC))
-    for omitted in (*steps, ("destinations", *_COSMETIC, "lifecycle")):
+    steps = ((), _COSMETIC, (*_COSMETIC, "lifecycle"), (*_COSMETIC, "lifecycle", "destinations"))
+    for omitted in steps:
         text = _write(_without(learned, bundle, omitted), bundle, bundled_checksum, package_version, omitted)
         if max_bytes is None or len(text.encode()) <= max_bytes:
             return text
@@ -176,33 +182,45 @@ def _geo_profiles(
                 yield model_id, sent_id, str(geo), profile
 
 
-def _pack_destinations(learned: Learned, bundle: Catalog) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def _pack_destinations(learned: Learned, bundle: Catalog) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]]]:
+    """Leave out of each profile what is usual for its geo prefix and source region."""
     models = copy.deepcopy(dict(learned.over(bundle).models))
-    told: dict[str, Counter[tuple[str, ...]]] = {}
+    asked = learned.regions.keys()
+    counted: dict[str, dict[str, Counter[tuple[str, ...]]]] = {}
     for _, _, geo, profile in _geo_profiles(models, learned.regions):
-        if everywhere := profile.get("destinations", {}).get("*"):
-            told.setdefault(geo, Counter())[tuple(everywhere)] += 1
-    usual = {geo: list(counted.most_common(1)[0][0]) for geo, counted in sorted(told.items())}
+        for source, to in spread_destinations(profile, asked).items():
+            counted.setdefault(geo, {}).setdefault(source, Counter())[tuple(to)] += 1
+    usual = {
+        geo: {source: list(frequent.most_common(1)[0][0]) for source, frequent in by_source.items()}
+        for geo, by_source in counted.items()
+    }
     for _, _, geo, profile in _geo_profiles(models, learned.regions):
-        destinations = profile.get("destinations", {})
-        if geo in usual and destinations.get("*") == usual[geo]:
-            profile["destinations"] = {source: to for source, to in destinations.items() if source != "*"}
-            if not profile["destinations"]:
-                del profile["destinations"]
-        elif geo in usual and not destinations:
-            profile["destinations"] = {"*": _NOT_TOLD}
-    return make_patch(bundle.models, models), usual
+        told = spread_destinations(profile, asked)
+        profile.pop("destinations", None)
+        unusual = {
+            source: told.get(source, _NOT_TOLD)
+            for source in sorted(asked & set(profile["source_regions"]))
+            if told.get(source, _NOT_TOLD) != usual.get(geo, {}).get(source, _NOT_TOLD)
+        }
+        if unusual:
+            profile["destinations"] = unusual
+    return make_patch(bundle.models, models), {geo: fold_destinations(told) for geo, told in sorted(usual.items())}
 
 
-def _unpack_destinations(learned: Learned, bundle: Catalog, usual: Mapping[str, list[str]]) -> Learned:
+def _unpack_destinations(learned: Learned, bundle: Catalog, usual: Mapping[str, Mapping[str, list[str]]]) -> Learned:
     patch = copy.deepcopy(dict(learned.patch))
+    asked = learned.regions.keys()
     for model_id, sent_id, geo, profile in _geo_profiles(learned.over(bundle).models, learned.regions):
-        destinations = profile.get("destinations", {})
-        if destinations.get("*") == _NOT_TOLD:
-            patch[model_id]["profiles"][sent_id]["destinations"] = None
-        elif geo in usual and "*" not in destinations:
+        unusual = profile.get("destinations", {})
+        of_geo = usual.get(geo, {})
+        told = {
+            source: to
+            for source in asked & set(profile["source_regions"])
+            if (to := unusual.get(source, of_geo.get(source, of_geo.get("*", _NOT_TOLD)))) != _NOT_TOLD
+        }
+        if told or unusual:
             change = patch.setdefault(model_id, {}).setdefault("profiles", {}).setdefault(sent_id, {})
-            change["destinations"] = {**destinations, "*": usual[geo]}
+            change["destinations"] = fold_destinations(told) or None
     return replace(learned, patch=patch)
 
 

@@ -224,7 +224,7 @@ class TestDocument:
 
     def test_equal_destinations_are_written_once(self):
         document = json.loads(self.text())
-        assert document["usual_destinations"]["us"] == ["us-east-1", "us-west-2"]
+        assert document["usual_destinations"]["us"] == {"*": ["us-east-1", "us-west-2"]}
         assert "destinations" not in document["models"]["acme.new-v1:0"]["profiles"]["us.acme.new-v1:0"]
 
     @pytest.mark.parametrize(
@@ -270,13 +270,19 @@ class TestDocument:
         assert (read.patch, read.regions) == ({}, {})
         assert read.failed == self.LEARNED.failed
 
-    def test_what_does_not_fit_is_left_out_in_steps_and_named(self):
-        whole = json.loads(self.text())
-        small = json.loads(self.text(max_bytes=len(self.text()) - 1))
-        assert "omitted" not in whole
-        assert small["omitted"] == ["destinations"]
-        read = self.read(json.dumps(small))
-        assert access_options(read.over(BUNDLE).card(A), "us-east-1") == access_options(
-            self.LEARNED.over(BUNDLE).card(A), "us-east-1"
-        )
+    def test_what_does_not_fit_is_left_out_in_steps_and_where_data_goes_last(self):
+        ends = datetime(2027, 6, 1, tzinfo=UTC)
+        facts = {"modelName": "long " * 40, "modelLifecycle": {"status": "LEGACY", "endOfLifeTime": ends}}
+        models = [model(A, **facts), *(model(f"acme.m{number}", **facts) for number in range(9))]
+        learned = learned_from({"us-east-1": answer(models, [profile(f"us.{A}", "us-east-1")])})
+        sizes = range(len(self.text(learned)), 400, -10)
+        texts = [text for size in sizes if (text := self.text(learned, max_bytes=size))]
+        omitted = [tuple(json.loads(text).get("omitted", ())) for text in texts]
+        names = ("aws_name", "input_modalities", "output_modalities", "streaming")
+        assert list(dict.fromkeys(omitted)) == [(), names, (*names, "lifecycle"), (*names, "lifecycle", "destinations")]
+        for text in texts:
+            card = self.read(text).over(BUNDLE).card(A)
+            assert access_options(card, "us-east-1") == access_options(learned.over(BUNDLE).card(A), "us-east-1")
+
+    def test_what_does_not_fit_at_all_is_not_written(self):
         assert self.text(max_bytes=10) is None
