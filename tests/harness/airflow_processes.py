@@ -1,4 +1,4 @@
-"""A real Airflow and a local Bedrock endpoint as processes, for tests that kill them.
+"""A real Airflow as processes, for tests that kill them; and the search for what must not be found.
 
 The stack itself lives in .tools, where the demo takes it from.
 """
@@ -11,9 +11,19 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / ".tools"))
 
 from airflow_stack import AirflowStack, AirflowStackError, RestError, User  # noqa: E402
+from demo_screen import DemoScreen  # noqa: E402
 from process_session import ProcessSession  # noqa: E402
 
-__all__ = ["REPOSITORY", "AirflowStack", "AirflowStackError", "ProcessSession", "RestError", "User", "rows_with"]
+__all__ = [
+    "REPOSITORY",
+    "AirflowStack",
+    "AirflowStackError",
+    "DemoScreen",
+    "ProcessSession",
+    "RestError",
+    "User",
+    "rows_with",
+]
 
 
 def rows_with(database_url: str, *needles: str) -> list[str]:
