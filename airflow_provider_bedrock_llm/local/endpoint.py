@@ -122,6 +122,7 @@ class SpawnedEndpoint(_Address):
 
     def __init__(self, **options: Any) -> None:
         command = [sys.executable, "-m", "airflow_provider_bedrock_llm.local", "--json", "--until-stdin-closes"]
+        options = {"port": 0, "tls_port": 0, **options}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [*command, *_flags(options)],
             stdin=subprocess.PIPE,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from .answers import Answer, Block, ConverseCall, tool_use
-from .schema_value import generate_value
+from .schema_value import UnusableSchemaError, generate_value
 from .sentiment import sentiment_of
 from .token_count import count_text
+from .wire_errors import validation
 
 __all__ = ["answer_by_rule"]
 
@@ -25,12 +27,23 @@ def answer_by_rule(call: ConverseCall) -> Answer | str:
     """The default answerer."""
     tool = call.forced_tool
     if tool is not None:
-        value = generate_value(tool["inputSchema"]["json"], call.text)
+        value = _value(tool["inputSchema"]["json"], call, f"tools.{tool['name']}.input_schema")
         return Answer(content=(*_reasoning(call), tool_use(call, tool["name"], value)))
     schema = call.output_schema
-    text = _sentence(call) if schema is None else json.dumps(generate_value(schema, call.text), ensure_ascii=False)
+    text = (
+        _sentence(call)
+        if schema is None
+        else json.dumps(_value(schema, call, "output_config.format.schema"), ensure_ascii=False)
+    )
     thought = _reasoning(call)
     return Answer(content=(*thought, {"text": text})) if thought else text
+
+
+def _value(schema: Any, call: ConverseCall, place: str) -> Any:
+    try:
+        return generate_value(schema, call.text)
+    except UnusableSchemaError as error:
+        raise validation(f"The model returned the following errors: {place}: {error}") from error
 
 
 def _sentence(call: ConverseCall) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import inspect
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ class Runtime:
         record.cache_read_tokens, record.cache_write_tokens = cached.read_tokens, cached.write_tokens
         if call.target.via_router:
             router = {"invokedModelId": f"arn:aws:bedrock:{call.caller.region}::foundation-model/{model.model_id}"}
-            answer = Answer(**{**vars(answer), "trace": {**(answer.trace or {}), "promptRouter": router}})
+            answer = replace(answer, trace={**(answer.trace or {}), "promptRouter": router})
         await self._wait(call, answer, stream=stream)
         latency_ms = int((perf_counter() - started) * 1_000)
         if stream:
@@ -318,14 +318,11 @@ async def meet_fault(
         await asyncio.Event().wait()
     if rule.action == "cut":
         record.outcome = "cut"
-        _abort(request)
-        raise ConnectionResetError
+        if request.transport:
+            request.transport.abort()
+        # aiohttp cancels this task as soon as the connection is gone.
+        await asyncio.Event().wait()
     return rule
-
-
-def _abort(request: web.BaseRequest) -> None:
-    if request.transport:
-        request.transport.abort()
 
 
 async def _cut_reply(call: _Call, whole: web.Response) -> web.StreamResponse:

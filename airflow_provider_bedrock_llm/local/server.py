@@ -129,9 +129,12 @@ class EndpointServer:
             return _refusal(record, refused.reply)
         except web.HTTPRequestEntityTooLarge as error:
             return _refusal(record, ErrorReply("RequestEntityTooLargeException", 413, str(error)))
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             record.outcome = record.outcome or "client_gone"
             raise
+        except ConnectionError:
+            record.outcome = record.outcome or "client_gone"
+            return web.Response()
         except Exception:
             log.exception("the local endpoint failed on a %s call", record.operation)
             return _refusal(record, preset("internal"))

@@ -42,13 +42,21 @@ def endpoint(endpoint_of_session: LocalEndpoint) -> LocalEndpoint:
     return endpoint_of_session
 
 
+@pytest.fixture(scope="session")
+def clients_of_session(endpoint_of_session: LocalEndpoint) -> Iterator[dict[str, Any]]:
+    clients = {name: make_client(endpoint_of_session, name) for name in ("bedrock-runtime", "bedrock")}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
 @pytest.fixture
-def runtime(endpoint: LocalEndpoint) -> Any:
+def runtime(endpoint: LocalEndpoint, clients_of_session: dict[str, Any]) -> Any:
     """A boto3 bedrock-runtime client of the endpoint."""
-    return make_client(endpoint)
+    return clients_of_session["bedrock-runtime"]
 
 
 @pytest.fixture
-def bedrock(endpoint: LocalEndpoint) -> Any:
+def bedrock(endpoint: LocalEndpoint, clients_of_session: dict[str, Any]) -> Any:
     """A boto3 bedrock client of the endpoint."""
-    return make_client(endpoint, "bedrock")
+    return clients_of_session["bedrock"]
