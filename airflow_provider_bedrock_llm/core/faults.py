@@ -63,6 +63,8 @@ class Fault(Enum):
     """Sent, and no answer in time: sent again only as often as `max_timeout_retries` allows."""
     STREAM_BROKEN = _Nature("stream_broken", Reaction.RETRY, may_have_cost=True)
     """A stream ended early."""
+    LISTED = _Nature("listed", Reaction.RETRY, may_have_cost=True)
+    """The caller named its code in `retryable_errors`."""
     DAILY_QUOTA = _Nature("daily_quota", Reaction.MOVE_ON, is_capacity=True)
     """The tokens of the day are used up for this model in this region."""
     NEEDS_PROFILE = _Nature("needs_profile", Reaction.MOVE_ON)
@@ -125,6 +127,7 @@ TEXTS: tuple[tuple[str, str, Fault], ...] = (
 _CODES = {
     "throttlingexception": Fault.THROTTLED,
     "toomanyrequestsexception": Fault.THROTTLED,
+    "throttling": Fault.THROTTLED,  # STS, while credentials are fetched: status 400
     "servicequotaexceededexception": Fault.THROTTLED,
     "serviceunavailableexception": Fault.OVERLOADED,
     "internalserverexception": Fault.OVERLOADED,
@@ -168,7 +171,6 @@ _KINDS = {
 }
 
 _SERVER_ERROR = 500
-_TOO_MANY = 429
 
 
 def classify(failure: Failure, retryable_codes: AbstractSet[str] = frozenset()) -> Fault:
@@ -178,16 +180,19 @@ def classify(failure: Failure, retryable_codes: AbstractSet[str] = frozenset()) 
         failure: what the transport gave.
         retryable_codes: further error codes, lower case, that the caller wants retried (`RetryConfig`).
     """
-    if failure.kind in _KINDS:
-        return _KINDS[failure.kind]
     code = failure.code.lower()
+    fault = _KINDS.get(failure.kind) or _from_service(failure, code)
+    if fault.reaction is Reaction.STOP and fault is not Fault.DEADLINE and code in retryable_codes:
+        return Fault.LISTED
+    return fault
+
+
+def _from_service(failure: Failure, code: str) -> Fault:
     fault = _from_text(code, failure.message) or _CODES.get(code) or _from_status(failure.status)
     if fault is Fault.MODEL_ERROR and failure.original_status is not None:
-        fault = _model_error(failure.original_status)
+        return _model_error(failure.original_status)
     if fault is Fault.UNKNOWN and failure.kind is FailureKind.STREAM:
-        fault = Fault.STREAM_BROKEN
-    if fault.reaction is Reaction.STOP and code in retryable_codes:
-        return Fault.OVERLOADED
+        return Fault.STREAM_BROKEN
     return fault
 
 
@@ -209,6 +214,7 @@ def _from_status(status: int | None) -> Fault:
 
 def _model_error(original_status: int) -> Fault:
     """Bedrock passes on what the model's own server said."""
-    if original_status == _TOO_MANY:
-        return Fault.THROTTLED
-    return Fault.MODEL_ERROR if original_status >= _SERVER_ERROR else Fault.BAD_INPUT
+    if original_status >= _SERVER_ERROR:
+        return Fault.MODEL_ERROR
+    fault = _STATUSES.get(original_status)
+    return fault if fault in {Fault.THROTTLED, Fault.MODEL_TIMEOUT, Fault.MODEL_ERROR} else Fault.BAD_INPUT
