@@ -1,0 +1,240 @@
+"""What is still to be asked: walks the source in order, takes what the journal has, and makes requests of the rest."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_bedrock_llm.core.errors import RequestValidationError, SourceError, TemplateError
+from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
+from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
+from airflow_provider_bedrock_llm.jobs.source import read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+    from airflow_provider_bedrock_llm.jobs.job import JobSpec
+    from airflow_provider_bedrock_llm.jobs.question import Questions
+
+__all__ = ["Asked", "Batch", "Intake", "ledger_key", "spec_fingerprint"]
+
+_SHOWN_PROBLEMS = 5
+_ROWS_PER_LOOK = 4096
+SAME_AS = 1 << 63
+"""In `Intake.places`: this record has the outcome of another one, whose index the other bits tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A record whose answer is awaited."""
+
+    index: int
+    id: str
+    hash: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one look into the source gave.
+
+    Args:
+        requests: to be asked.
+        asked: the records that they are for, in the same order.
+        reused: how many records have an answer in the journal.
+        skipped: causes of rows that cannot be asked.
+        followed: for each record that asks the very same as an earlier one, the index of that one.
+        ended: whether the source is through.
+    """
+
+    requests: list[BedrockConverseRequest] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    reused: int = 0
+    skipped: list[str] = field(default_factory=list)
+    followed: list[int] = field(default_factory=list)
+    ended: bool = False
+
+
+class Intake:
+    """Reads the source of one run. For one thread at a time.
+
+    Args:
+        spec: the job.
+        questions: makes its requests.
+        ledger: where the answers are that the journal has, by `ledger_key`.
+    """
+
+    def __init__(self, spec: JobSpec, questions: Questions, ledger: HashTable) -> None:
+        self._spec = spec
+        self._source = spec.source
+        self._questions = questions
+        self._ledger = ledger
+        self._repeated: set[int] = set()
+        self._first_asker = HashTable()
+        self._walk: Iterator[Record | BadRecord] | None = None
+        self.places = array("Q")
+        """Per record where its outcome is (`Place.pack`), 0 while it has none, or `SAME_AS` another's."""
+
+    def check(self, is_wanted: Callable[[], bool]) -> bool:
+        """Read the source through before anything is spent.
+
+        Args:
+            is_wanted: asked now and then; False ends the check early.
+
+        Returns:
+            Whether it came to its end.
+
+        Raises:
+            SourceError: it is missing or empty, or a row is bad and `on_bad_record` is `fail`.
+            TemplateError: a record does not fit the template and `on_bad_record` is `fail`.
+        """
+        self._check_header()
+        ids = HashTable()
+        problems: list[BadRecord] = []
+        bad = total = 0
+        for record in self.records():
+            total += 1
+            if total % _ROWS_PER_LOOK == 0 and not is_wanted():
+                return False
+            problem = record if isinstance(record, BadRecord) else self._problem(record, ids)
+            if problem is not None:
+                bad += 1
+                if problem.cause == "duplicate_id":
+                    self._repeated.add(problem.index)
+                if len(problems) < _SHOWN_PROBLEMS:
+                    problems.append(problem)
+        if total == 0:
+            raise SourceError(
+                f"The source {self._source.location.uri!r} is empty. Check `source`, and the task that writes it."
+            )
+        if bad and self._spec.on_bad_record == "fail":
+            self._refuse(problems, bad, total)
+        self.expect(total)
+        return True
+
+    def expect(self, total: int) -> None:
+        """Take it as read that the source has so many records and no bad ones among them."""
+        self.places = array("Q", bytes(8 * total))
+
+    def records(self) -> Iterator[Record | BadRecord]:
+        """Every row, from the start, with repeated ids told apart as far as `check` has seen them."""
+        rows = read_records(self._source.rows(), self._spec.id_columns, self._questions.columns)
+        for record in rows:
+            yield _repeats(record) if record.index in self._repeated and isinstance(record, Record) else record
+
+    def next(self, most_requests: int, most_rows: int) -> Batch:
+        """Look further into the source.
+
+        Args:
+            most_requests: ends the look.
+            most_rows: ends it too, so that a long stretch of reused records is no long silence.
+
+        Raises:
+            SourceError: the source cannot be read on, or is not what it was.
+        """
+        if self._walk is None:
+            self._walk = self.records()
+        batch = Batch()
+        for _ in range(most_rows):
+            record = next(self._walk, None)
+            if record is None:
+                batch.ended = True
+                break
+            if record.index >= len(self.places):
+                raise self.changed()
+            if isinstance(record, BadRecord):
+                batch.skipped.append(record.cause)
+            else:
+                self._look_up(record, batch)
+                if len(batch.requests) >= most_requests:
+                    break
+        return batch
+
+    def changed(self) -> SourceError:
+        """The error for a source that changes under the job."""
+        return SourceError(
+            f"The source {self._source.location.uri!r} changed while the job ran. "
+            "Run the task again: only what changed is asked and paid."
+        )
+
+    def _look_up(self, record: Record, batch: Batch) -> None:
+        try:
+            request, request_hash = self._questions.ask(record)
+        except (TemplateError, RequestValidationError):
+            batch.skipped.append("template")
+            return
+        key = ledger_key(request_hash, record.id, dedupe=self._spec.dedupe)
+        place = self._ledger.get(key)
+        if place is not None:
+            self.places[record.index] = place
+            batch.reused += 1
+            return
+        if self._spec.dedupe:
+            first = self._first_asker.get(key)
+            if first is not None:
+                self.places[record.index] = SAME_AS | first
+                batch.followed.append(first)
+                return
+            self._first_asker.put(key, record.index)
+        batch.requests.append(request)
+        batch.asked.append(Asked(record.index, record.id, request_hash))
+
+    def template_problem(self, record: Record) -> BadRecord | None:
+        """What is wrong with a record that the template does not take."""
+        try:
+            self._questions.ask(record)
+        except (TemplateError, RequestValidationError) as error:
+            return BadRecord(
+                record.index, record.id, record.fields, record.line, "template", f"line {record.line}: {error}"
+            )
+        return None
+
+    def _problem(self, record: Record, ids: HashTable) -> BadRecord | None:
+        if self._spec.id_columns:
+            key = hash_key(record.id)
+            if ids.get(key) is not None:
+                return _repeats(record)
+            ids.put(key, record.line)
+        return self.template_problem(record)
+
+    def _check_header(self) -> None:
+        header = self._source.header()
+        if header is None or not header:
+            return
+        wanted = {*self._spec.id_columns, *self._questions.columns, *self._spec.keep_columns} - {"*"}
+        missing = sorted(wanted - set(header))
+        if missing:
+            raise SourceError(
+                f"The source {self._source.location.uri!r} lacks the column {missing[0]!r}, which id_columns, "
+                f"keep_columns or a template names. It has: {', '.join(header)}."
+            )
+
+    def _refuse(self, problems: list[BadRecord], bad: int, total: int) -> None:
+        shown = "; ".join(problem.problem for problem in problems)
+        kind = TemplateError if problems[0].cause in {"template", "missing_column"} else SourceError
+        raise kind(
+            f"{bad} of {total} records of {self._source.location.uri!r} cannot be asked: {shown}"
+            f"{' ...' if bad > len(problems) else ''}. Correct them, or set on_bad_record='skip' to report them in the "
+            "output and go on; nothing was spent."
+        )
+
+
+def _repeats(record: Record) -> BadRecord:
+    problem = f"line {record.line} has the id {record.id!r}, which an earlier line has too"
+    return BadRecord(record.index, None, record.fields, record.line, "duplicate_id", problem)
+
+
+def ledger_key(request_hash: str, record_id: str, *, dedupe: bool) -> int:
+    """Under what an answer is found again: its request, and its record unless records may share answers."""
+    return hash_key(request_hash, "" if dedupe else record_id)
+
+
+def spec_fingerprint(spec: JobSpec) -> str:
+    """Changes when the description of the job or its source changes.
+
+    Raises:
+        SourceError: there is no such source.
+    """
+    return hashlib.sha256(spec.to_json() + spec.source.fingerprint().encode()).hexdigest()[:32]

@@ -1,0 +1,237 @@
+"""What a job is to do, as a value: it goes to job.json, and nothing in it is secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from dataclasses import field, fields
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from airflow_provider_bedrock_llm.core.config import (
+    Boto3Config,
+    ParallelProcessingConfig,
+    ResponseValidationConfig,
+    RetryConfig,
+)
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+from airflow_provider_bedrock_llm.jobs.source import FORMATS, Source, format_of
+from airflow_provider_bedrock_llm.jobs.storage import Location, absolute_uri, open_location
+
+__all__ = ["ALL_COLUMNS", "JobSpec"]
+
+ALL_COLUMNS = "*"
+"""As `keep_columns`: every column of the input goes to the output."""
+
+_JOB_FILE = "job.json"
+_REQUESTS_FILE = "requests.jsonl"
+_OUTPUT_FILE = "output.jsonl"
+_MOST_TAGS = 16
+_LONGEST_TAG_CHARACTERS = 256
+_NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9\s:_@$#=/+,.-]")
+_OF_THE_RECORD = frozenset(
+    {"messages", "request_id", "priority", "prompt_variables", "inference_config", "request_metadata"}
+)
+_MODEL_MEMBERS = frozenset({"model", "region", "inference_config"})
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class JobSpec:
+    """An enrichment job.
+
+    Args:
+        job_uri: the job's folder. Local paths are made absolute: processes differ in their working directory.
+        models: the models that may answer, best first: an id, ARN or name of the catalog, or
+            `{"model": ..., "region": ..., "inference_config": {...}}`.
+        prompt_template: Jinja source of the user message. None where each row is a whole request (`messages`, ...).
+        source_uri: the input. None for requests that were given inline; those are kept in the job's folder.
+        source_format: `jsonl` or `csv`; None to tell from the file's name.
+        csv_delimiter: what separates the columns of a CSV file.
+        id_columns: the columns that name a row; none to name it by a hash of what it holds.
+        keep_columns: the input columns that the output carries; `("*",)` for all.
+        system_template: Jinja source of the system prompt.
+        regions: the regions that may be called, best first.
+        inference_config: `maxTokens`, `temperature`, `topP`, `stopSequences`, for every request.
+        output_schema: what answers must fit: a JSON Schema, or the dotted path of one or of a pydantic class.
+        request: further fields of `BedrockConverseRequest` for every request, such as `guardrail_config`.
+        on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
+        dedupe: whether records that ask the very same are asked once.
+        parallel: concurrency and failure policy.
+        retry: retries and failover; None for those of the connection.
+        boto3: network settings; None for those of the connection.
+        validation: a function, by its dotted path, that accepts or rejects answers.
+        bedrock_conn_id: the Airflow connection; its secrets stay there.
+        tags: who asks (dag, run, task); they go with every call as `requestMetadata`. AWS takes 16.
+        output_uri: where the output goes; None for `output.jsonl` in the job's folder.
+
+    Raises:
+        ConfigurationError: settings that contradict each other.
+        ValueError: a value of the wrong type.
+    """
+
+    job_uri: str
+    models: tuple[str | Mapping[str, Any], ...]
+    prompt_template: str | None = None
+    source_uri: str | None = None
+    source_format: Literal["jsonl", "csv"] | None = None
+    csv_delimiter: str = ","
+    id_columns: tuple[str, ...] = ()
+    keep_columns: tuple[str, ...] = ()
+    system_template: str | None = None
+    regions: tuple[str, ...] = ()
+    inference_config: Mapping[str, Any] | None = None
+    output_schema: Mapping[str, Any] | str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    on_bad_record: Literal["fail", "skip"] = "fail"
+    dedupe: bool = False
+    parallel: ParallelProcessingConfig = field(default_factory=ParallelProcessingConfig)
+    retry: RetryConfig | None = None
+    boto3: Boto3Config | None = None
+    validation: ResponseValidationConfig | None = None
+    bedrock_conn_id: str = "bedrock_llm_default"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    output_uri: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("job_uri", "source_uri", "output_uri"):
+            uri = getattr(self, name)
+            if uri is not None:
+                object.__setattr__(self, name, absolute_uri(uri))
+        if not self.models:
+            raise ConfigurationError("models is empty. Name at least one model that may answer.")
+        for model in self.models:
+            self._check_model(model)
+        if self.source_uri is not None and self.source_format is None and format_of(self.source_uri) is None:
+            raise ConfigurationError(
+                f"The name of source={self.source_uri!r} does not tell its format. "
+                f"Set source_format to one of {', '.join(FORMATS)}."
+            )
+        if len(self.csv_delimiter) != 1:
+            raise ConfigurationError(
+                f"csv_delimiter={self.csv_delimiter!r} is not one character. Give one, such as ';'."
+            )
+        self._check_request()
+
+    @staticmethod
+    def _check_model(model: str | Mapping[str, Any]) -> None:
+        if isinstance(model, str):
+            return
+        unknown = sorted(set(model) - _MODEL_MEMBERS)
+        if unknown or "model" not in model:
+            raise ConfigurationError(
+                f"models holds an entry with {', '.join(sorted(model)) or 'nothing'}. "
+                "Give a name, or 'model' with, if wanted, 'region' and 'inference_config'."
+            )
+
+    def _check_request(self) -> None:
+        allowed = {f.name for f in fields(BedrockConverseRequest)} - _OF_THE_RECORD
+        unknown = sorted(set(self.request) - allowed)
+        if unknown:
+            raise ConfigurationError(
+                f"request has {unknown[0]!r}, which is no field that all requests can share. "
+                f"It may have: {', '.join(sorted(allowed))}."
+            )
+
+    @property
+    def folder(self) -> Location:
+        """The job's folder."""
+        return open_location(self.job_uri, "work_dir")
+
+    @property
+    def output(self) -> Location:
+        """The output file."""
+        if self.output_uri is None:
+            return self.folder.child(_OUTPUT_FILE)
+        return open_location(self.output_uri, "output")
+
+    @property
+    def source(self) -> Source:
+        """The input."""
+        if self.source_uri is None:
+            return Source(self.folder.child(_REQUESTS_FILE), "jsonl")
+        kind = self.source_format or format_of(self.source_uri) or "jsonl"
+        return Source(open_location(self.source_uri, "source"), kind, self._delimiter)
+
+    @property
+    def _delimiter(self) -> str:
+        is_tsv = (self.source_uri or "").lower().removesuffix(".gz").endswith(".tsv")
+        return "\t" if is_tsv and self.csv_delimiter == "," else self.csv_delimiter
+
+    @property
+    def request_metadata(self) -> dict[str, str]:
+        """The tags as AWS takes them: 16 at most, 256 characters each, of a small alphabet."""
+        tags = list(self.tags.items())[:_MOST_TAGS]
+        return {
+            _NOT_IN_A_TAG.sub("_", key)[:_LONGEST_TAG_CHARACTERS]: _NOT_IN_A_TAG.sub("_", value)[
+                :_LONGEST_TAG_CHARACTERS
+            ]
+            for key, value in tags
+        }
+
+    def to_json(self) -> bytes:
+        """As job.json holds it."""
+        return _ADAPTER.dump_json(self, indent=2)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> JobSpec:
+        """The reverse of `to_json`.
+
+        Raises:
+            ConfigurationError: it is not the description of a job.
+        """
+        try:
+            return _ADAPTER.validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or _JOB_FILE
+            raise ConfigurationError(
+                f"{_JOB_FILE} does not describe a job: {where}: {first['msg']}. Start the task again to write it anew."
+            ) from error
+
+    def save(self) -> None:
+        """Write job.json, if it does not say the same already.
+
+        Raises:
+            OutputError: the job's folder cannot be written.
+        """
+        _write_if_new(self.folder.child(_JOB_FILE), self.to_json())
+
+    @classmethod
+    def load(cls, job_uri: str) -> JobSpec:
+        """Read job.json of a job's folder.
+
+        Raises:
+            ConfigurationError: there is none, or it is none.
+        """
+        place = open_location(job_uri, "work_dir").child(_JOB_FILE)
+        try:
+            return cls.from_json(place.read())
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                f"{place.uri!r} does not exist. Check that this process sees the same work_dir as the one that started "
+                "the job: file:// is not shared between machines."
+            ) from error
+
+    def keep_requests(self, requests: list[bytes]) -> None:
+        """Write requests that were given inline to requests.jsonl, one JSON object each.
+
+        Raises:
+            OutputError: the job's folder cannot be written.
+        """
+        _write_if_new(self.folder.child(_REQUESTS_FILE), b"".join(line + b"\n" for line in requests))
+
+
+_ADAPTER = TypeAdapter(JobSpec)
+
+
+def _write_if_new(place: Location, data: bytes) -> None:
+    """Another runner may be reading it: a file that says the same is left alone."""
+    try:
+        if place.read() == data:
+            return
+    except OSError:
+        pass
+    place.write(data)

@@ -1,0 +1,134 @@
+"""Brings answers to storage while the job runs, and notices when the job is somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_bedrock_llm.core.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_bedrock_llm.jobs.journal import Journal, Part
+    from airflow_provider_bedrock_llm.jobs.lease import Lease
+
+__all__ = ["Keeper", "Pace"]
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often and how patiently a runner keeps what it has.
+
+    Args:
+        flush_seconds: the longest that an answer waits for its way to storage.
+        flush_bytes: so many bytes of answers do not wait.
+        patience_seconds: how long storage may refuse before the job fails. Nothing new is asked meanwhile.
+        drain_seconds: how long calls under way are awaited after a stop.
+    """
+
+    flush_seconds: float = 1.0
+    flush_bytes: int = 1024 * 1024
+    patience_seconds: float = 60.0
+    drain_seconds: float = 60.0
+
+
+class Keeper:
+    """Writes the journal of one runner.
+
+    Args:
+        journal: what was answered.
+        lease: the right to run the job.
+        pace: how often and how patiently.
+    """
+
+    def __init__(self, journal: Journal, lease: Lease, pace: Pace) -> None:
+        self._journal = journal
+        self._lease = lease
+        self._pace = pace
+        self._unwritten: deque[Part] = deque()
+        self._one_at_a_time = asyncio.Lock()
+        self._full = asyncio.Event()
+        self.writable = asyncio.Event()
+        """Set while storage takes what it is given: who asks for more should wait for it."""
+        self.writable.set()
+
+    def note(self) -> None:
+        """Something was added to the journal."""
+        if self._journal.size_bytes >= self._pace.flush_bytes:
+            self._full.set()
+
+    async def run(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Flush each second, or each MiB, until cancelled.
+
+        Args:
+            tell: called each second, behind a flush.
+
+        Raises:
+            LeaseLostError: another runner has the job.
+            OutputError: storage refused for too long.
+        """
+        told_at = time.monotonic()
+        await tell()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), self._pace.flush_seconds)
+            self._full.clear()
+            await self.flush()
+            if time.monotonic() - told_at >= self._pace.flush_seconds:
+                told_at = time.monotonic()
+                await tell()
+
+    async def flush(self) -> None:
+        """Write what was answered, with patience, and look at the lease.
+
+        A part is written before that look, not after: the answers in it are paid for, they are valid whoever runs the
+        job, and their name is this runner's own.
+
+        Raises:
+            LeaseLostError: another runner has the job.
+            OutputError: storage refused for too long.
+        """
+        async with self._one_at_a_time:
+            since = time.monotonic()
+            pause_seconds = _FIRST_PAUSE_SECONDS
+            while True:
+                try:
+                    await self._write()
+                    break
+                except OutputError as error:
+                    self.writable.clear()
+                    if time.monotonic() - since + pause_seconds > self._pace.patience_seconds:
+                        raise
+                    log.warning("Results cannot be kept, nothing new is asked meanwhile: %s", error)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            await asyncio.to_thread(self._lease.check)
+            self.writable.set()
+
+    async def flush_once(self) -> None:
+        """Write what was answered if storage takes it now; the lease does not matter.
+
+        Raises:
+            OutputError: it does not.
+        """
+        async with self._one_at_a_time:
+            await self._write()
+
+    async def _write(self) -> None:
+        part = self._journal.cut()
+        if part is not None:
+            self._unwritten.append(part)
+        while self._unwritten:
+            await asyncio.to_thread(self._journal.write, self._unwritten[0])
+            self._unwritten.popleft()

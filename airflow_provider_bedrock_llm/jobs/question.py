@@ -1,0 +1,147 @@
+"""From a record to the request that is asked for it, and back from a row to a whole request."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bedrock_llm.core.errors import RequestValidationError, TemplateError
+from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, request_hash, text_message
+from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.jobs.record import content_id
+from airflow_provider_bedrock_llm.jobs.template import PromptTemplate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_bedrock_llm.jobs.job import JobSpec
+    from airflow_provider_bedrock_llm.jobs.record import Record
+
+__all__ = ["Questions", "request_rows"]
+
+_BYTES = "__bytes__"
+_REQUEST_FIELDS = frozenset(f.name for f in fields(BedrockConverseRequest))
+
+
+class Questions:
+    """Makes the requests of a job. Compiled once; used from one thread at a time.
+
+    Args:
+        spec: the job.
+
+    Raises:
+        TemplateError: a template is not valid Jinja.
+        ConfigurationError: the output schema is not one.
+    """
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._prompt = (
+            PromptTemplate(spec.prompt_template, "prompt_template") if spec.prompt_template is not None else None
+        )
+        self._system = PromptTemplate(spec.system_template, "system_template") if spec.system_template else None
+        self._models: list[Any] = list(spec.models)
+        self._schema = OutputSchema.of(spec.output_schema).json_schema if spec.output_schema is not None else None
+        shared = dict(spec.request)
+        self._system_blocks = list(shared.pop("system", None) or [])
+        self._shared = shared
+        self._inference_config = dict(spec.inference_config or {})
+        self._metadata = spec.request_metadata or None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that every record must have."""
+        system = self._system.columns if self._system else frozenset()
+        return system | (self._prompt.columns if self._prompt else frozenset({"messages"}))
+
+    def ask(self, record: Record) -> tuple[BedrockConverseRequest, str]:
+        """The request for a record, and the hash that names it.
+
+        Raises:
+            TemplateError: a template cannot be rendered with this record, or the prompt is empty.
+            RequestValidationError: the row does not hold a request.
+        """
+        request = self._rendered(record) if self._prompt else self._from_row(record.fields)
+        request = replace(request, request_id=record.id)
+        try:
+            return request, request_hash(request, self._models, self._schema)
+        except UnicodeEncodeError as error:
+            raise TemplateError(
+                "The record holds half of a surrogate pair, which is no text. Correct its encoding."
+            ) from error
+
+    def _rendered(self, record: Record) -> BedrockConverseRequest:
+        assert self._prompt is not None  # noqa: S101 - for the type checker
+        text = self._prompt.render(record.fields)
+        if not text.strip():
+            raise TemplateError("The prompt is empty for this record. Correct prompt_template or leave the record out.")
+        return BedrockConverseRequest(
+            messages=[text_message(text)],
+            system=self._system_for(record.fields),
+            inference_config=self._inference_config or None,
+            request_metadata=self._metadata,
+            **self._shared,
+        )
+
+    def _from_row(self, row: Mapping[str, Any]) -> BedrockConverseRequest:
+        given = {
+            name: _with_bytes(value) for name, value in row.items() if name in _REQUEST_FIELDS and value is not None
+        }
+        settings = self._shared | given
+        settings["inference_config"] = self._inference_config | (given.get("inference_config") or {}) or None
+        settings["request_metadata"] = (given.get("request_metadata") or {}) | (self._metadata or {}) or None
+        settings["system"] = [*(self._system_for(row) or []), *(given.get("system") or [])] or None
+        return BedrockConverseRequest.from_dict(settings)
+
+    def _system_for(self, row: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+        text = self._system.render(row) if self._system else ""
+        blocks = [{"text": text}] if text.strip() else []
+        return [*blocks, *self._system_blocks] or None
+
+
+def request_rows(requests: Iterable[BedrockConverseRequest | Mapping[str, Any]]) -> list[bytes]:
+    """Requests, or rows for the template, that were given inline, as lines of requests.jsonl.
+
+    Args:
+        requests: requests, or rows; a row without `request_id` gets one from its content.
+
+    Raises:
+        RequestValidationError: something that JSON cannot hold.
+    """
+    lines = []
+    seen: dict[str, int] = {}
+    for number, request in enumerate(requests):
+        row = request.to_dict() if isinstance(request, BedrockConverseRequest) else dict(request)
+        try:
+            row = _without_bytes(row)
+            if not row.get("request_id"):
+                first = content_id(row, 1)
+                seen[first] = seen.get(first, 0) + 1
+                row = {"request_id": content_id(row, seen[first]), **row}
+            lines.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode())
+        except (TypeError, ValueError) as error:
+            raise RequestValidationError(
+                f"requests[{number}] cannot be written as JSON: {error}. Use texts, numbers, lists, dicts and bytes."
+            ) from error
+    return lines
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        return {_BYTES: base64.b64encode(value).decode()}
+    if hasattr(value, "items"):
+        return {key: _without_bytes(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_bytes(item) for item in value]
+    return value
+
+
+def _with_bytes(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_BYTES}:
+            return base64.b64decode(value[_BYTES])
+        return {key: _with_bytes(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_bytes(item) for item in value]
+    return value

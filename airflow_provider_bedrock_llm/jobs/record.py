@@ -1,0 +1,81 @@
+"""One row of the input: its place, its id, its columns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["BadRecord", "Record", "composite_id", "content_id", "single_id"]
+
+_CONTENT_ID_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row that can be asked.
+
+    Args:
+        index: its place in the input, from 0; blank lines do not count.
+        id: what names it in the output; unique in the job.
+        fields: its columns.
+        line: the line of the file where it ends, from 1.
+    """
+
+    index: int
+    id: str
+    fields: Mapping[str, Any]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A row that cannot be asked.
+
+    Args:
+        index: its place in the input, from 0.
+        id: its id, where it has a valid one.
+        fields: its columns, as far as they could be read.
+        line: the line of the file.
+        cause: a short name for counting: `malformed`, `missing_id`, `duplicate_id`, `missing_column`, `template`.
+        problem: one sentence that names the row and what is wrong with it.
+    """
+
+    index: int
+    id: str | None
+    fields: Mapping[str, Any]
+    line: int
+    cause: str
+    problem: str
+
+
+def single_id(fields: Mapping[str, Any], column: str) -> str | None:
+    """The id from one column; None where there is none. Numbers and texts are ids, other values are not."""
+    value = fields.get(column)
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def composite_id(fields: Mapping[str, Any], columns: Sequence[str]) -> str | None:
+    """The id from several columns, as a JSON list, because any separator could occur in a value."""
+    parts = [single_id(fields, column) for column in columns]
+    return None if None in parts else json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+
+def content_id(fields: Mapping[str, Any], occurrence: int) -> str:
+    """The id of a row without id columns: a hash of what it holds.
+
+    Args:
+        fields: its columns.
+        occurrence: 1 for the first row with this content; further ones get a suffix.
+    """
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[: 2 * _CONTENT_ID_BYTES]
+    return digest if occurrence == 1 else f"{digest}-{occurrence}"
