@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def backoff_seconds(retry: RetryConfig, retry_number: int, draw: float, hint_sec
         draw: a number in [0, 1).
         hint_seconds: the wait that the server asked for; it counts even above `max_retry_delay`.
     """
-    ceiling: float = retry.max_retry_delay
-    growth = retry.backoff_multiplier ** min(retry_number - 1, 64)
-    ceiling = min(ceiling, retry.retry_delay * growth)
+    try:
+        growth = retry.backoff_multiplier ** (retry_number - 1)
+    except OverflowError:
+        growth = sys.float_info.max
+    ceiling = min(retry.max_retry_delay, retry.retry_delay * growth)
     return max(draw * ceiling, hint_seconds or 0.0)
