@@ -60,7 +60,7 @@ async def ask_all(
                 return
             fanout.start()
             response = await engine.ask(request)
-            fanout.finish(succeeded=response.success)
+            fanout.finish(response.error)
             on_response(request, response)
 
     async def guarded() -> None:

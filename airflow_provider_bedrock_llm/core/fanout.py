@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from airflow_provider_bedrock_llm.core.config import FailureHandlingStrategy, ParallelProcessingConfig
+from airflow_provider_bedrock_llm.core.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LLMManagerError,
+    ModelAccessError,
+    QuotaExhaustedError,
+)
 
 __all__ = ["Fanout"]
+
+_SHARED_BY_ALL = (AuthenticationError, ConfigurationError, ModelAccessError, QuotaExhaustedError)
+_HOPELESS_AFTER = 20
+"""So many failures in a row for a cause that all requests share: asking a million more would only make noise."""
 
 
 @dataclass(slots=True)
@@ -24,6 +35,7 @@ class Fanout:
     succeeded: int = 0
     failed: int = 0
     stopped_because: str | None = None
+    shared_failures_in_row: int = 0
 
     @property
     def in_flight(self) -> int:
@@ -39,13 +51,21 @@ class Fanout:
         """A request starts."""
         self.started += 1
 
-    def finish(self, *, succeeded: bool) -> None:
-        """A request ended; the failure policy may stop the rest."""
-        if succeeded:
+    def finish(self, error: LLMManagerError | None = None) -> None:
+        """A request ended; its error, or the failure policy, may stop the rest.
+
+        Args:
+            error: why it has no answer; None for an answer.
+        """
+        if error is None:
             self.succeeded += 1
-        else:
-            self.failed += 1
-            self._apply_policy()
+            self.shared_failures_in_row = 0
+            return
+        self.failed += 1
+        self.shared_failures_in_row = self.shared_failures_in_row + 1 if isinstance(error, _SHARED_BY_ALL) else 0
+        if self.shared_failures_in_row >= _HOPELESS_AFTER:
+            self.stop(f"{_HOPELESS_AFTER} requests in a row failed for a cause that all share: {error}")
+        self._apply_policy()
 
     def stop(self, reason: str) -> None:
         """Start nothing more. The first reason stays."""

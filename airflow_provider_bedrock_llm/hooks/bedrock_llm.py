@@ -17,7 +17,7 @@ from airflow_provider_bedrock_llm.aws.catalog_bundle import load_bundled_catalog
 from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
 from airflow_provider_bedrock_llm.core.access import AccessOption, options_for
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_provider_bedrock_llm.core.catalog import Catalog
+    from airflow_provider_bedrock_llm.core.limiter import RouteBook
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
 
 __all__ = ["BedrockLLMHook"]
@@ -235,15 +236,23 @@ class BedrockLLMHook(AwsBaseHook):
         """The engine for threads."""
         return Engine(BotoTransport(self.clients), self.policy(), self.plan())
 
-    def async_engine(self, config: ParallelProcessingConfig) -> tuple[AsyncEngine, AioTransport]:
+    def async_engine(
+        self,
+        config: ParallelProcessingConfig,
+        book: RouteBook | None = None,
+        places: asyncio.Semaphore | None = None,
+    ) -> tuple[AsyncEngine, AioTransport]:
         """An engine for the running event loop, and its transport, which the caller closes.
 
         Args:
             config: concurrency, load balancing and the time for one request.
+            book: what is known of the account's routes, where several engines share it.
+            places: a cap on calls in flight, where several engines share it.
         """
         transport = AioTransport(AioClients(self.client_settings.with_pool(config.max_concurrent_requests)))
+        capped = transport if places is None else CappedTransport(transport, places)
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
-        return AsyncEngine(transport, policy, self.plan(), balance=config.load_balancing_strategy), transport
+        return AsyncEngine(capped, policy, self.plan(), book, config.load_balancing_strategy), transport
 
     def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:
         """Send one request.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 
-__all__ = ["BedrockTaskError", "airflow_error", "tags_of"]
+__all__ = ["BedrockTaskError", "airflow_error", "airflow_failure", "tags_of"]
 
 _TAG_LENGTH = 256
 
@@ -26,9 +26,13 @@ def airflow_error(error: LLMManagerError) -> AirflowException:
     Returns:
         `AirflowFailException` where the same task would fail again; `BedrockTaskError` where a retry may help.
     """
-    kind = BedrockTaskError if error.retry_helps else AirflowFailException
     billed = " What failed may be billed." if error.may_have_cost else ""
-    return kind(f"{type(error).__name__}: {error}{billed}")
+    return airflow_failure(f"{type(error).__name__}: {error}{billed}", retry_helps=error.retry_helps)
+
+
+def airflow_failure(text: str, *, retry_helps: bool) -> AirflowException:
+    """The same for an error of which only the text is left, as in a trigger's event."""
+    return BedrockTaskError(text) if retry_helps else AirflowFailException(text)
 
 
 def tags_of(context: Context) -> dict[str, str]:

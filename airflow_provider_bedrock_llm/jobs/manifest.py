@@ -118,6 +118,34 @@ class Manifest:
             return None
 
     @property
+    def progress_line(self) -> str:
+        """How far it is, in one line for a log."""
+        counts = self.counts
+        total = "?" if counts.total is None else f"{counts.total:,}"
+        parts = [f"{counts.done:,} of {total} rows, {self.rows_per_second:,.1f} rows/s"]
+        if self.phase != "asking":
+            parts.insert(0, self.phase)
+        if self.eta_seconds is not None:
+            parts.append(f"ETA {self.eta_seconds:,.0f} s")
+        return ", ".join([*parts, f"{self.in_flight} in flight", *self._account])
+
+    @property
+    def closing_line(self) -> str:
+        """How it ended, in one line for a log."""
+        counts = self.counts
+        ended = f"The job {self.state}: {counts.succeeded:,} rows with an answer, {counts.reused:,} of them reused"
+        output = f"output: {self.output_uri}" if self.output_uri else f"folder: {self.job_uri}"
+        return ", ".join([ended, *self._account, output])
+
+    @property
+    def _account(self) -> list[str]:
+        causes = ", ".join(f"{cause} {count:,}" for cause, count in self.failures.items())
+        cost = f"{self.known_cost_usd:.4f} USD" + (f" and {self.unpriced:,} unpriced answers" if self.unpriced else "")
+        tokens = f"{self.usage.get('inputTokens', 0):,} tokens in, {self.usage.get('outputTokens', 0):,} out"
+        bad = self.counts.failed + self.counts.skipped
+        return [f"{bad:,} failed" + (f" ({causes})" if causes else ""), f"{self.throttled:,} throttled", tokens, cost]
+
+    @property
     def summary(self) -> Summary:
         """What may go into XCom and trigger events."""
         return Summary(

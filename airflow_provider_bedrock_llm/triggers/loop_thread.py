@@ -28,6 +28,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._books: dict[str, RouteBook] = {}
+        self._places: asyncio.Semaphore | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="bedrock-llm", daemon=True)
         self._thread.start()
 
@@ -43,9 +44,19 @@ class LoopThread:
         """What is known of the routes of an account: shared by all jobs here, as its quotas are.
 
         Args:
-            account: names the account; the connection's id does. Call it on the loop.
+            account: names the account; the connection's id does.
         """
         return self._books.setdefault(account, RouteBook())
+
+    def places(self, count: int) -> asyncio.Semaphore:
+        """The cap on calls in flight over all jobs here; the first caller sets it.
+
+        Args:
+            count: calls at once at most.
+        """
+        if self._places is None:
+            self._places = asyncio.Semaphore(count)
+        return self._places
 
 
 _lock = threading.Lock()

@@ -1,0 +1,77 @@
+"""An enrichment job meets its connection: what worker and triggerer both need to run one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+from airflow_provider_bedrock_llm.jobs.job import JobSpec
+from airflow_provider_bedrock_llm.jobs.runner import Pace, run_job
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from airflow_provider_bedrock_llm.core.limiter import RouteBook
+    from airflow_provider_bedrock_llm.jobs.manifest import Manifest
+
+__all__ = ["load_job", "open_hook", "run_enrichment"]
+
+
+def load_job(job_uri: str) -> JobSpec:
+    """Read a job's description from its folder. Blocks."""
+    return JobSpec.load(job_uri)
+
+
+def open_hook(spec: JobSpec) -> BedrockLLMHook:
+    """The hook as the job describes it. Asks Airflow for nothing yet."""
+    return BedrockLLMHook(
+        bedrock_conn_id=spec.bedrock_conn_id,
+        models=spec.models,
+        regions=spec.regions or None,
+        boto3_config=spec.boto3,
+        retry_config=spec.retry,
+        parallel_config=spec.parallel,
+        output_schema=spec.output_schema,
+        response_validation_config=spec.validation,
+    )
+
+
+async def run_enrichment(
+    spec: JobSpec,
+    hook: BedrockLLMHook,
+    *,
+    stop: asyncio.Event,
+    token: str,
+    on_progress: Callable[[Manifest], None],
+    drain_seconds: float,
+    book: RouteBook | None = None,
+    places: asyncio.Semaphore | None = None,
+) -> Manifest:
+    """Run a job on the current event loop until it ends or is told to stop.
+
+    Args:
+        spec: the job.
+        hook: its connection, fetched before.
+        stop: set to stop; what is under way is awaited and kept.
+        token: names the run of the task.
+        on_progress: told each second how far it is, on this loop.
+        drain_seconds: how long what is under way is awaited.
+        book: what is known of the account's routes, where jobs share it.
+        places: a cap on calls in flight, where jobs share it.
+
+    Raises:
+        LLMManagerError: the job cannot go on; see `run_job`.
+    """
+    engine, transport = hook.async_engine(spec.parallel, book, places)
+    try:
+        return await run_job(
+            spec,
+            engine,
+            stop=stop,
+            token=token,
+            on_progress=on_progress,
+            pace=Pace(drain_seconds=drain_seconds),
+        )
+    finally:
+        await transport.close()

@@ -1,0 +1,294 @@
+"""`BedrockParallelOperator`: many rows through a prompt template, into a file, without ever losing a paid answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, JobStoppedError, LLMManagerError
+from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+from airflow_provider_bedrock_llm.hooks.enrichment import open_hook, run_enrichment
+from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure, tags_of
+from airflow_provider_bedrock_llm.jobs.job import JobSpec
+from airflow_provider_bedrock_llm.jobs.manifest import Manifest
+from airflow_provider_bedrock_llm.jobs.question import request_rows
+from airflow_provider_bedrock_llm.jobs.runner import finished_manifest
+from airflow_provider_bedrock_llm.jobs.storage import open_location
+from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.sdk import Context
+    from pydantic import BaseModel
+
+    from airflow_provider_bedrock_llm.core.config import Boto3Config, ResponseValidationConfig, RetryConfig
+    from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+
+__all__ = ["BedrockParallelOperator"]
+
+_SECTION = "bedrock_llm"
+_DEFAULT_CONCURRENCY = 50
+_LOG_EVERY_SECONDS = 5.0
+
+
+class BedrockParallelOperator(BaseOperator):
+    """Enrich many rows: each goes through a prompt template to Bedrock, and the answers to one JSON line per row.
+
+    The job is a folder under `work_dir`. A retry, a clear, a dead worker or triggerer go on where it was; only rows
+    whose request changed, or that have no answer yet, are asked. The return value holds the output's URI, counts,
+    tokens and cost; prompts and answers are in the folder alone.
+
+    Args:
+        source: the rows: a CSV or JSONL file (`.gz` too), as a local path or a URI of object storage. Templated.
+        requests: requests instead of `source` and `prompt`, for a few hundred at most.
+        prompt: the user's message, a Jinja template over the row's columns, rendered per row and never by Airflow.
+        system: the system prompt, likewise.
+        id_column: the column or columns that name a row; None names it by its content.
+        keep_columns: input columns that the output carries, or "*" for all.
+        output_schema: JSON Schema, pydantic class at module level, or the dotted path of one, that answers must fit.
+        output: where the output goes; None for `output.jsonl` in the job's folder. Templated.
+        source_format: `csv` or `jsonl`, where the name does not tell.
+        on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
+        dedupe: ask identical requests once.
+        models: the models to ask, best first; None takes those of the connection. Templated.
+        regions: the regions to call, best first; None takes those of the connection. Templated.
+        inference_config: `maxTokens`, `temperature`, `topP`, `stopSequences`. A small `maxTokens` is faster: Bedrock
+            reserves it against the quota.
+        request_fields: further fields of `BedrockConverseRequest` for every row, such as `guardrail_config`.
+        parallel_config: concurrency and failure policy; 50 at once, and go on when rows fail, if None.
+        retry_config: retries and failover of one row; None takes those of the connection.
+        boto3_config: network settings; None takes those of the connection.
+        response_validation_config: a function, by its dotted path, that accepts or rejects answers.
+        work_dir: where jobs keep their folders; None takes `[bedrock_llm] work_dir`. Templated.
+        bedrock_conn_id: the Airflow connection. Templated.
+        deferrable: wait in the triggerer; False runs the job on the worker.
+
+    Raises:
+        AirflowFailException: a retry of the task cannot help (bad input, no access, unknown model).
+        AirflowException: a retry of the task may help; it pays only for what is missing.
+    """
+
+    template_fields: Sequence[str] = ("source", "output", "work_dir", "models", "regions", "bedrock_conn_id")
+    ui_color = "#e6f4ea"
+
+    def __init__(
+        self,
+        *,
+        source: str | None = None,
+        requests: Iterable[BedrockConverseRequest | Mapping[str, Any]] | None = None,
+        prompt: str | None = None,
+        system: str | None = None,
+        id_column: str | Sequence[str] | None = None,
+        keep_columns: str | Sequence[str] = (),
+        output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
+        output: str | None = None,
+        source_format: str | None = None,
+        on_bad_record: str = "fail",
+        dedupe: bool = False,
+        models: Sequence[str | Mapping[str, Any]] | None = None,
+        regions: Sequence[str] | None = None,
+        inference_config: Mapping[str, Any] | None = None,
+        request_fields: Mapping[str, Any] | None = None,
+        parallel_config: ParallelProcessingConfig | None = None,
+        retry_config: RetryConfig | None = None,
+        boto3_config: Boto3Config | None = None,
+        response_validation_config: ResponseValidationConfig | None = None,
+        work_dir: str | None = None,
+        bedrock_conn_id: str = BedrockLLMHook.default_conn_name,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.requests = requests
+        self.prompt = prompt
+        self.system = system
+        self.id_column = id_column
+        self.keep_columns = keep_columns
+        self.output_schema = output_schema
+        self.output = output
+        self.source_format = source_format
+        self.on_bad_record = on_bad_record
+        self.dedupe = dedupe
+        self.models = models
+        self.regions = regions
+        self.inference_config = inference_config
+        self.request_fields = request_fields
+        self.parallel_config = parallel_config
+        self.retry_config = retry_config
+        self.boto3_config = boto3_config
+        self.response_validation_config = response_validation_config
+        self.work_dir = work_dir
+        self.bedrock_conn_id = bedrock_conn_id
+        self.deferrable = deferrable
+        self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write down the job, then run it here or wait for it in the triggerer."""
+        token = str(context["ti"].id)
+        try:
+            spec, hook = self._describe(context)
+            manifest = finished_manifest(spec, token)
+            if manifest is None and not self.deferrable:
+                manifest = asyncio.run(self._run_here(spec, hook, token))
+        except LLMManagerError as error:
+            raise airflow_error(error) from error
+        if manifest is not None:
+            return self._finish(context, manifest)
+        self._defer(spec, token)
+        return {}  # never reached: deferring raises
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take what the trigger reports: a status and the job's URI; everything else is in the manifest."""
+        if event["status"] == "error":
+            raise airflow_failure(event["error"], retry_helps=event["retry_helps"])
+        manifest = Manifest.load(open_location(event["job_uri"], "work_dir"))
+        if manifest is None:
+            raise BedrockTaskError(
+                f"The manifest of {event['job_uri']} cannot be read from this worker. Check that workers and "
+                "triggerers see the same `work_dir`."
+            )
+        return self._finish(context, manifest)
+
+    def on_kill(self) -> None:
+        """Start nothing more; what is under way is awaited and kept."""
+        if self._stop is not None:
+            loop, event = self._stop
+            loop.call_soon_threadsafe(event.set)
+
+    def _describe(self, context: Context) -> tuple[JobSpec, BedrockLLMHook]:
+        """The job, checked as far as that costs nothing, in its folder."""
+        if (self.source is None) == (self.requests is None):
+            raise ConfigurationError("Give either `source` or `requests`. The task has both or neither.")
+        if self.source is not None and not self.prompt:
+            raise ConfigurationError("`source` needs a `prompt` template. Give one over the source's columns.")
+        try:
+            spec = self._spec(context)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"The job cannot be described: {error}. Correct the operator's arguments."
+            ) from error
+        hook = open_hook(spec)
+        hook.plan()
+        if self.requests is not None:
+            spec.keep_requests(request_rows(self.requests))
+        spec.save()
+        return spec, hook
+
+    def _spec(self, context: Context) -> JobSpec:
+        task_instance = context["ti"]
+        return JobSpec(
+            job_uri="/".join(
+                [
+                    self._work_dir().rstrip("/"),
+                    task_instance.dag_id,
+                    task_instance.run_id.replace("/", "_"),
+                    task_instance.task_id,
+                    str(task_instance.map_index),
+                ]
+            ),
+            models=tuple(self.models or self._hook_models()),
+            prompt_template=self.prompt,
+            source_uri=self.source,
+            source_format=self.source_format,
+            id_columns=_names(self.id_column),
+            keep_columns=_names(self.keep_columns),
+            system_template=self.system,
+            regions=tuple(self.regions or ()),
+            inference_config=self.inference_config,
+            output_schema=_portable(self.output_schema),
+            request=dict(self.request_fields or {}),
+            on_bad_record=self.on_bad_record,
+            dedupe=self.dedupe,
+            parallel=self.parallel_config or ParallelProcessingConfig(max_concurrent_requests=_DEFAULT_CONCURRENCY),
+            retry=self.retry_config,
+            boto3=self.boto3_config,
+            validation=self.response_validation_config,
+            bedrock_conn_id=self.bedrock_conn_id,
+            tags=tags_of(context),
+            output_uri=self.output,
+        )
+
+    def _work_dir(self) -> str:
+        home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
+        return self.work_dir or conf.get(_SECTION, "work_dir", fallback="") or f"{home}/bedrock_llm"
+
+    def _hook_models(self) -> list[str]:
+        return BedrockLLMHook(self.bedrock_conn_id).get_available_models()
+
+    async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, token: str) -> Manifest:
+        stop = asyncio.Event()
+        self._stop = (asyncio.get_running_loop(), stop)
+        logged_at = time.monotonic()
+
+        def log_now_and_then(manifest: Manifest) -> None:
+            nonlocal logged_at
+            if time.monotonic() - logged_at >= _LOG_EVERY_SECONDS:
+                logged_at = time.monotonic()
+                self.log.info("%s", manifest.progress_line)
+
+        await hook.prefetch()
+        return await run_enrichment(
+            spec,
+            hook,
+            stop=stop,
+            token=token,
+            on_progress=log_now_and_then,
+            drain_seconds=conf.getfloat(_SECTION, "drain_seconds", fallback=8.0),
+        )
+
+    def _defer(self, spec: JobSpec, token: str) -> None:
+        drain_seconds = conf.getfloat(_SECTION, "drain_seconds", fallback=8.0)
+        seconds = self.execution_timeout.total_seconds() if self.execution_timeout else None
+        trigger = BedrockParallelTrigger(
+            job_uri=spec.job_uri,
+            token=token,
+            # Airflow does not count execution_timeout while a task is deferred (apache/airflow#69678).
+            deadline=time.time() + seconds if seconds else None,
+            drain_seconds=drain_seconds,
+            max_in_flight=conf.getint(_SECTION, "max_in_flight_per_process", fallback=200),
+        )
+        self.log.info("The job %s goes on in the triggerer.", spec.job_uri)
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            timeout=seconds + 2 * drain_seconds + 60 if seconds else None,
+        )
+
+    def _finish(self, context: Context, manifest: Manifest) -> dict[str, Any]:
+        """Say how it ended, in the log, in XComs, and as the task's outcome."""
+        self.log.info("%s", manifest.closing_line)
+        summary = manifest.summary.to_dict()
+        task_instance = context["ti"]
+        for name in ("output_uri", "counts", "usage", "cost_usd"):
+            task_instance.xcom_push(name, summary[name])
+        if manifest.state == "succeeded" and (manifest.counts.succeeded or not manifest.counts.failed):
+            return summary
+        reason = manifest.error or "every row failed; the output says why"
+        raise airflow_error(
+            JobStoppedError(
+                f"The job {manifest.job_uri} {manifest.state} after {manifest.counts.done} rows: {reason}. "
+                "What was answered is kept: mend the cause and run the task again to ask the rest."
+            )
+        )
+
+
+def _names(columns: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (columns,) if isinstance(columns, str) else tuple(columns or ())
+
+
+def _portable(schema: Mapping[str, Any] | type[BaseModel] | str | None) -> Mapping[str, Any] | str | None:
+    """A pydantic class goes to job.json by its path, where another process can import it, else by its JSON Schema."""
+    if not isinstance(schema, type):
+        return schema
+    path = f"{schema.__module__}:{schema.__qualname__}"
+    importable = "<locals>" not in path and not schema.__module__.startswith(("unusual_prefix_", "__main__"))
+    return path if importable else OutputSchema.of(schema).json_schema
