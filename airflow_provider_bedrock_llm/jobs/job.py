@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -60,6 +60,10 @@ class JobSpec:
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: whether records that ask the very same are asked once.
         parallel: concurrency and failure policy.
+        retry: retries and failover of one request; None takes the connection's.
+        boto3: network settings; None takes the connection's.
+        validation: a function that accepts or rejects answers; one that other processes can import.
+        bedrock_conn_id: the Airflow connection; its secrets stay there.
         retry: retries and failover; None for those of the connection.
         boto3: network settings; None for those of the connection.
         validation: a function, by its dotted path, that accepts or rejects answers.
@@ -92,6 +96,10 @@ class JobSpec:
     boto3: Boto3Config | None = None
     validation: ResponseValidationConfig | None = None
     bedrock_conn_id: str = "bedrock_llm_default"
+    retry: RetryConfig | None = None
+    boto3: Boto3Config | None = None
+    validation: ResponseValidationConfig | None = None
+    bedrock_conn_id: str = "bedrock_llm_default"
     tags: Mapping[str, str] = field(default_factory=dict)
     output_uri: str | None = None
 
@@ -100,6 +108,12 @@ class JobSpec:
             uri = getattr(self, name)
             if uri is not None:
                 object.__setattr__(self, name, absolute_uri(uri))
+        if self.source_uri is None and not self.id_columns:
+            object.__setattr__(self, "id_columns", ("request_id",))
+        if self.retry is not None:
+            object.__setattr__(self, "retry", _portable_retry(self.retry))
+        if self.validation is not None:
+            object.__setattr__(self, "validation", _portable_validation(self.validation))
         if not self.models:
             raise ConfigurationError("models is empty. Name at least one model that may answer.")
         for model in self.models:
@@ -225,6 +239,26 @@ class JobSpec:
 
 
 _ADAPTER = TypeAdapter(JobSpec)
+
+
+def _portable_retry(retry: RetryConfig) -> RetryConfig:
+    """Exception classes by their names, which is all that the engine compares."""
+    names = tuple(error if isinstance(error, str) else error.__name__ for error in retry.retryable_errors)
+    return replace(retry, retryable_errors=names)
+
+
+def _portable_validation(validation: ResponseValidationConfig) -> ResponseValidationConfig:
+    """A function by its dotted path: whoever goes on with the job is another process."""
+    function = validation.response_validation_function
+    if isinstance(function, str):
+        return validation
+    path = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    if "<" in path or path.startswith((":", "__main__")) or path.endswith(":"):
+        raise ConfigurationError(
+            f"response_validation_function={path!r} cannot be imported by another process, which a job needs. "
+            "Put it at the top level of a module, or give its dotted path as 'package.module:function'."
+        )
+    return replace(validation, response_validation_function=path)
 
 
 def _write_if_new(place: Location, data: bytes) -> None:

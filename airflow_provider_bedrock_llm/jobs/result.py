@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bedrock_llm.core.errors import AuthenticationError, ModelAccessError, QuotaExhaustedError
 from airflow_provider_bedrock_llm.core.response import Usage
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
 
-__all__ = ["OUTPUT_COLUMNS", "bad_row", "is_about_the_account", "journal_line", "output_row"]
+__all__ = ["OUTPUT_COLUMNS", "bad_row", "journal_line", "output_row"]
 
 OUTPUT_COLUMNS = ("id", "answer", "error", "stop_reason", "model", "region", "usage", "cost_usd")
 """Columns that every output row has; input columns of the same name get the prefix `input_`."""
@@ -67,11 +66,6 @@ def _cause(response: BedrockResponse) -> str:
     """The last call's fault, or the error where nothing was called."""
     fault = response.attempts[-1].fault if response.attempts else None
     return fault or type(response.error).__name__
-
-
-def is_about_the_account(response: BedrockResponse) -> bool:
-    """Whether every other record would fail the same way, whatever it holds."""
-    return isinstance(response.error, (AuthenticationError, ModelAccessError, QuotaExhaustedError))
 
 
 def output_row(record: Record, keep: Sequence[str], line: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from airflow_provider_bedrock_llm.jobs.lease import Lease, take_lease
 from airflow_provider_bedrock_llm.jobs.manifest import MANIFEST_FILE, Manifest, Phase, Speed, State, Tally, iso
 from airflow_provider_bedrock_llm.jobs.output import write_output
 from airflow_provider_bedrock_llm.jobs.question import Questions
-from airflow_provider_bedrock_llm.jobs.result import is_about_the_account, journal_line
+from airflow_provider_bedrock_llm.jobs.result import journal_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 _ROWS_PER_LOOK = 2048
 _LEAST_BATCH = 16
-_HOPELESS_AFTER = 20
 
 _T = TypeVar("_T")
 
@@ -169,8 +168,6 @@ class JobRunner:
         self._pending: dict[str, Asked] = {}
         self._followers: dict[int, int] = {}
         self._failed_causes: dict[int, str] = {}
-        self._hopeless = 0
-        self._hopeless_because: str | None = None
         self._look_ahead: asyncio.Task[Batch] | None = None
 
     async def run(self) -> Manifest:
@@ -218,7 +215,7 @@ class JobRunner:
             self._phase = "writing"
             await _while_kept(asyncio.to_thread(self._finish), keeping, self._give_way)
             return "succeeded", None
-        return ("stopped" if self._stop.is_set() else "failed"), self._hopeless_because or reason
+        return ("stopped" if self._stop.is_set() else "failed"), reason
 
     def _resume(self) -> bool:
         """Read what was answered before, then the source, unless that very source was read through before.
@@ -320,23 +317,12 @@ class JobRunner:
         cause = None if response.success else line["error"]["cause"]
         if cause is None:
             self._tally.succeeded += 1
-            self._hopeless = 0
         else:
             self._tally.fail(cause)
-            self._give_up_if_hopeless(response)
             if self._spec.dedupe:
                 self._failed_causes[asked.index] = cause
         self._follow(self._followers.pop(asked.index, 0), cause)
         self._keeper.note()
-
-    def _give_up_if_hopeless(self, response: BedrockResponse) -> None:
-        """A missing permission fails every record; asking a million more would only make noise."""
-        self._hopeless = self._hopeless + 1 if is_about_the_account(response) else 0
-        if self._hopeless == _HOPELESS_AFTER:
-            self._hopeless_because = (
-                f"{_HOPELESS_AFTER} requests in a row failed for a reason that all share: {response.error}"
-            )
-            self._halt.set()
 
     def _finish(self) -> None:
         if spec_fingerprint(self._spec) != self._fingerprint:
