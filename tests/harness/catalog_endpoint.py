@@ -28,6 +28,9 @@ MODELS = (
 )
 
 
+_clients = {}
+
+
 class MemoryStore:
     """Keeps texts, counts what it is asked, and breaks on request."""
 
@@ -58,12 +61,12 @@ class MemoryStore:
 
 
 def clients_of(endpoint):
-    """What `client_for` is: clients of the endpoint, one per region."""
-    kept = {}
+    """What `client_for` is: clients of the endpoint, one per region, kept because making one takes long."""
 
     def client_for(service, region):
-        if (service, region) not in kept:
-            kept[service, region] = make_client(endpoint, service, region=region)
-        return kept[service, region]
+        key = (endpoint.url, service, region)
+        if key not in _clients:
+            _clients[key] = make_client(endpoint, service, region=region)
+        return _clients[key]
 
     return client_for
