@@ -54,7 +54,7 @@ class BedrockParallelOperator(BaseOperator):
         id_column: the column or columns that name a row; None names it by its content.
         keep_columns: input columns that the output carries, or "*" for all.
         output_schema: JSON Schema, pydantic class at module level, or the dotted path of one, that answers must fit.
-        output: where the output goes; None for `output.jsonl` in the job's folder. Templated.
+        output_uri: where the output goes; None for `output.jsonl` in the job's folder. Templated.
         source_format: `csv` or `jsonl`, where the name does not tell.
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: ask identical requests once.
@@ -76,7 +76,7 @@ class BedrockParallelOperator(BaseOperator):
         AirflowException: a retry of the task may help; it pays only for what is missing.
     """
 
-    template_fields: Sequence[str] = ("source", "output", "work_dir", "models", "regions", "bedrock_conn_id")
+    template_fields: Sequence[str] = ("source", "output_uri", "work_dir", "models", "regions", "bedrock_conn_id")
     ui_color = "#e6f4ea"
 
     def __init__(
@@ -89,7 +89,7 @@ class BedrockParallelOperator(BaseOperator):
         id_column: str | Sequence[str] | None = None,
         keep_columns: str | Sequence[str] = (),
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
-        output: str | None = None,
+        output_uri: str | None = None,
         source_format: str | None = None,
         on_bad_record: str = "fail",
         dedupe: bool = False,
@@ -114,7 +114,7 @@ class BedrockParallelOperator(BaseOperator):
         self.id_column = id_column
         self.keep_columns = keep_columns
         self.output_schema = output_schema
-        self.output = output
+        self.output_uri = output_uri
         self.source_format = source_format
         self.on_bad_record = on_bad_record
         self.dedupe = dedupe
@@ -214,7 +214,7 @@ class BedrockParallelOperator(BaseOperator):
             validation=self.response_validation_config,
             bedrock_conn_id=self.bedrock_conn_id,
             tags=tags_of(context),
-            output_uri=self.output,
+            output_uri=self.output_uri,
         )
 
     def _work_dir(self) -> str:
