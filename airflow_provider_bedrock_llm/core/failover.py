@@ -61,6 +61,8 @@ class Reason(StrEnum):
     """No route is left that could serve the request."""
     RETRIES = "retries"
     """The retries are used up."""
+    ATTEMPTS = "attempts"
+    """`max_attempts_total` is used up."""
     TIMEOUTS = "timeouts"
     """Another read timeout might be billed again, and the caller did not allow it."""
     DEADLINE = "deadline"
@@ -99,7 +101,7 @@ class Progress:
         refreshed: whether new credentials were fetched.
         rejected: answers that were rejected.
         out: indexes of routes that cannot serve this request.
-        tired: indexes of routes that failed in this round.
+        tired: indexes of routes that failed in this round, or share the endpoint of one that could not be reached.
         stay: whether the call after a wait goes over the same route.
         fault: the last fault.
     """
@@ -237,7 +239,11 @@ class Failover:
             return progress, GiveUp(Reason.TIMEOUTS, progress.fault)
         if progress.retries >= self.retry.max_retries:
             return progress, GiveUp(Reason.RETRIES, progress.fault)
-        progress = replace(progress, retries=progress.retries + 1, tired=progress.tired | {progress.current})
+        tired = {progress.current}
+        if progress.fault is Fault.CONNECTION_FAILED:  # all routes of a region share its endpoint
+            region = self.routes[progress.current].region
+            tired = {index for index in self._indexes if self.routes[index].region == region}
+        progress = replace(progress, retries=progress.retries + 1, tired=progress.tired | tired)
         if any(self._is_fresh(progress, index) and not is_resting(self.routes[index]) for index in self._indexes):
             return self._call_unless_over(progress, now, is_resting)
         return self._next_round(progress, now, draw, hint_seconds)
@@ -271,7 +277,7 @@ class Failover:
             return GiveUp(Reason.DEADLINE, progress.fault)
         cap = self.retry.max_attempts_total
         if cap is not None and progress.calls >= cap:
-            return GiveUp(Reason.RETRIES, progress.fault)
+            return GiveUp(Reason.ATTEMPTS, progress.fault)
         return None
 
     @property
