@@ -60,10 +60,6 @@ class JobSpec:
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: whether records that ask the very same are asked once.
         parallel: concurrency and failure policy.
-        retry: retries and failover of one request; None takes the connection's.
-        boto3: network settings; None takes the connection's.
-        validation: a function that accepts or rejects answers; one that other processes can import.
-        bedrock_conn_id: the Airflow connection; its secrets stay there.
         retry: retries and failover; None for those of the connection.
         boto3: network settings; None for those of the connection.
         validation: a function, by its dotted path, that accepts or rejects answers.
@@ -92,10 +88,6 @@ class JobSpec:
     on_bad_record: Literal["fail", "skip"] = "fail"
     dedupe: bool = False
     parallel: ParallelProcessingConfig = field(default_factory=ParallelProcessingConfig)
-    retry: RetryConfig | None = None
-    boto3: Boto3Config | None = None
-    validation: ResponseValidationConfig | None = None
-    bedrock_conn_id: str = "bedrock_llm_default"
     retry: RetryConfig | None = None
     boto3: Boto3Config | None = None
     validation: ResponseValidationConfig | None = None

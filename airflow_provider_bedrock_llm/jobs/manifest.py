@@ -146,40 +146,6 @@ class Manifest:
         return [f"{bad:,} failed" + (f" ({causes})" if causes else ""), f"{self.throttled:,} throttled", tokens, cost]
 
     @property
-    def progress_line(self) -> str:
-        """How far it is, for a log: numbers only."""
-        counts = self.counts
-        if self.phase in {"resuming", "checking"}:
-            return f"{self.phase}: the source is read through before anything is asked"
-        share = f" ({counts.done / counts.total:.0%})" if counts.total else ""
-        left = f", {_duration(self.eta_seconds)} left" if self.eta_seconds is not None else ""
-        return (
-            f"{counts.done:,} of {counts.total or 0:,} rows{share}, {self.rows_per_second:.1f} rows/s{left}, "
-            f"{self._spent}, {self._trouble}, {self.in_flight} in flight"
-        )
-
-    @property
-    def closing_line(self) -> str:
-        """How it ended, for a log: numbers and URIs only."""
-        counts = self.counts
-        reused = f", {counts.reused:,} of them reused" if counts.reused else ""
-        where = f"; the output is {self.output_uri}" if self.output_uri else ""
-        return (
-            f"The job {self.state}: {counts.succeeded:,} of {counts.total or 0:,} rows have an answer{reused}, "
-            f"{self._trouble}, {self._spent}{where}"
-        )
-
-    @property
-    def _spent(self) -> str:
-        tokens = sum(self.usage.values())
-        more = f" and {self.unpriced:,} answers of unknown price" if self.unpriced else ""
-        return f"{tokens:,} tokens, ${self.known_cost_usd:.4f}{more}"
-
-    @property
-    def _trouble(self) -> str:
-        return f"{self.counts.failed:,} failed, {self.counts.skipped:,} skipped, {self.throttled:,} throttled"
-
-    @property
     def summary(self) -> Summary:
         """What may go into XCom and trigger events."""
         return Summary(
@@ -335,12 +301,6 @@ class Speed:
             return None
         speed = self.rows_per_second
         return remaining / speed if speed > 0 else (0.0 if remaining == 0 else None)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def iso(seconds: float) -> str:
