@@ -17,12 +17,12 @@ _MORE_THAN_MINIMUM = 3
 _PRINTABLE = [chr(code) for code in range(32, 127)]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _CATEGORIES = {
-    "CATEGORY_DIGIT": "0123456789",
-    "CATEGORY_NOT_DIGIT": _LETTERS,
-    "CATEGORY_WORD": _LETTERS + "0123456789_",
-    "CATEGORY_NOT_WORD": " -",
-    "CATEGORY_SPACE": " ",
-    "CATEGORY_NOT_SPACE": _LETTERS,
+    "CATEGORY_DIGIT": re.compile(r"\d"),
+    "CATEGORY_NOT_DIGIT": re.compile(r"\D"),
+    "CATEGORY_WORD": re.compile(r"\w"),
+    "CATEGORY_NOT_WORD": re.compile(r"\W"),
+    "CATEGORY_SPACE": re.compile(r"\s"),
+    "CATEGORY_NOT_SPACE": re.compile(r"\S"),
 }
 
 
@@ -88,7 +88,8 @@ def _choices(items: Any) -> list[str]:
         elif name == "RANGE":
             chosen += [chr(code) for code in range(argument[0], min(argument[1], argument[0] + 255) + 1)]
         else:
-            chosen += _CATEGORIES.get(str(argument), _LETTERS)
+            kind = _CATEGORIES[str(argument)]
+            chosen += [one for one in _PRINTABLE if kind.match(one)]
     if not negated:
         return chosen
     banned = set(chosen)

@@ -90,7 +90,7 @@ def generate_value(schema: Any, text: str) -> Any:
         draws = random.Random(digest + bytes((attempt,)))  # noqa: S311 - repeatable on purpose
         try:
             value = _Generator(schema, text, draws, attempt).value(schema, "", 0)
-        except (UnusableSchemaError, ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             problem = error
             continue
         if validator is None or validator.is_valid(value):
@@ -121,6 +121,7 @@ class _Generator:
         self._text = text
         self._draws = draws
         self._attempt = attempt
+        self._place = 0
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
         """A value for one schema; `name` is the property that it is for."""
@@ -188,7 +189,9 @@ class _Generator:
         if kind == "boolean":
             hinted = field_hints.flag(name, self._text)
             return bool(self._draws.getrandbits(1)) if hinted is None else hinted
-        return None
+        if kind == "null":
+            return None
+        raise UnusableSchemaError(f"type {kind!r} is none of JSON's")
 
     def _kind(self, schema: Mapping[str, Any]) -> str:
         kinds = schema.get("type")
@@ -238,6 +241,7 @@ class _Generator:
         for place in range(len(first), wanted * 20):
             if len(result) >= wanted:
                 break
+            self._place = place if schema.get("uniqueItems") else 0
             item = words[place] if plain and place < len(words) else self.value(inner, name, depth + 1)
             if not schema.get("uniqueItems") or _unseen(item, result):
                 result.append(item)
@@ -249,6 +253,8 @@ class _Generator:
             return text_matching(schema["pattern"], self._draws, low)
         make = _FORMATS.get(schema.get("format", ""))
         text = make(self._draws) if make else field_hints.phrase(name, self._text)
+        if self._place and not make:
+            text = f"{self._place} {text}"
         if len(text) < low:
             text = text.ljust(low, "x")
         return text if high is None else text[:high]
