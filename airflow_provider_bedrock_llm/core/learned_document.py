@@ -70,17 +70,19 @@ def learned_to_text(
         bundle: what it is the difference from.
         bundled_checksum: the bundle's checksum: with another bundle the difference means nothing.
         package_version: for the reader.
-        max_bytes: the room in the store. What does not fit is left out in steps, and `omitted` names it: first
-            names, modalities and streaming, then lifecycles, then destination regions.
+        max_bytes: the room in the store. Indented where there is room; what does not fit without indentation is left
+            out in steps, and `omitted` names it: first names, modalities and streaming, then lifecycles, then
+            destination regions.
 
     Returns:
         None where even the last step does not fit.
     """
-    steps = ((), _COSMETIC, (*_COSMETIC, "lifecycle"), (*_COSMETIC, "lifecycle", "destinations"))
-    for omitted in steps:
-        text = _write(_without(learned, bundle, omitted), bundle, bundled_checksum, package_version, omitted)
-        if max_bytes is None or len(text.encode()) <= max_bytes:
-            return text
+    for omitted in ((), _COSMETIC, (*_COSMETIC, "lifecycle"), (*_COSMETIC, "lifecycle", "destinations")):
+        document = _document(_without(learned, bundle, omitted), bundle, bundled_checksum, package_version, omitted)
+        for layout in ({"indent": 1}, {"separators": (",", ":")}):
+            text = json.dumps(document, ensure_ascii=False, **layout)
+            if max_bytes is None or len(text.encode()) <= max_bytes:
+                return text
     return None
 
 
@@ -109,9 +111,9 @@ def learned_from_text(text: str, bundle: Catalog, *, bundled_checksum: str) -> L
         raise CatalogError(f"It does not have the form of a catalog ({type(error).__name__}: {error}).") from error
 
 
-def _write(
+def _document(
     learned: Learned, bundle: Catalog, bundled_checksum: str, package_version: str, omitted: tuple[str, ...]
-) -> str:
+) -> dict[str, Any]:
     patch, usual = _pack_destinations(learned, bundle)
     document: dict[str, Any] = {
         "description": _DESCRIPTION,
@@ -134,7 +136,7 @@ def _write(
     if omitted:
         document["omitted"] = list(omitted)
     document["checksum"] = _checksum(document)
-    return json.dumps(document, sort_keys=False, separators=(",", ":"), ensure_ascii=False)
+    return document
 
 
 def _read(document: Mapping[str, Any], bundle: Catalog, bundled_checksum: str) -> Learned:

@@ -198,6 +198,8 @@ class TestDocument:
         failures={"us-west-2": failed("AccessDeniedException", denied=True)},
     )
 
+    FAR = ("us-east-1", "us-east-2", "us-west-1", "us-west-2", "us-somewhere-1", "us-elsewhere-1", "us-nowhere-1")
+
     def text(self, learned=LEARNED, **kept):
         return learned_to_text(learned, BUNDLE, bundled_checksum="sha256:1", package_version="1.2.3", **kept)
 
@@ -274,8 +276,8 @@ class TestDocument:
         ends = datetime(2027, 6, 1, tzinfo=UTC)
         facts = {"modelName": "long " * 40, "modelLifecycle": {"status": "LEGACY", "endOfLifeTime": ends}}
         models = [model(A, **facts), *(model(f"acme.m{number}", **facts) for number in range(9))]
-        learned = learned_from({"us-east-1": answer(models, [profile(f"us.{A}", "us-east-1")])})
-        sizes = range(len(self.text(learned)), 400, -10)
+        learned = learned_from({"us-east-1": answer(models, [profile(f"us.{A}", *self.FAR)])})
+        sizes = range(len(self.text(learned)), 400, -60)
         texts = [text for size in sizes if (text := self.text(learned, max_bytes=size))]
         omitted = [tuple(json.loads(text).get("omitted", ())) for text in texts]
         names = ("aws_name", "input_modalities", "output_modalities", "streaming")
