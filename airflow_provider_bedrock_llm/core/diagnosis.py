@@ -68,46 +68,78 @@ def error_for(
     context: dict[str, Any] = {
         "aws_code": failure.code or None,
         "aws_message": failure.message or None,
-        "request_id": failure.request_id,
+        "request_id": last.request_id if last else None,
         "attempts": attempts,
+        # An answer is paid for, whether it was accepted or not.
+        "may_have_cost": any(attempt.may_have_cost or attempt.failure is None for attempt in attempts),
     }
-    if kind.may_have_cost or any(attempt.may_have_cost for attempt in attempts):
-        context["may_have_cost"] = True
     return kind(text, **context)
 
 
 def _explain(
     end: GiveUp, route: Route, attempts: Sequence[RequestAttempt], retry: RetryConfig, setting: Setting
 ) -> tuple[type[LLMManagerError], str]:
-    if end.reason is Reason.ANSWERS:
-        why = next((a.validation_error for a in reversed(attempts) if a.validation_error), "no reason given")
-        return ResponseValidationError, (
-            f"{_count(len(attempts), 'answer')} of {route} were paid for and rejected, the last because {why}. "
-            "Make the prompt clearer, the schema or the validation function milder, or raise maxTokens "
-            "if answers are cut off."
-        )
+    if end.fault is Fault.INVALID_ANSWER and end.reason is not Reason.DEADLINE:
+        return ResponseValidationError, _rejected(end, route, attempts, retry)
     if end.reason is Reason.DEADLINE:
         return RequestTimeoutError, (
-            f"The request did not finish within its deadline of {retry.deadline_seconds} seconds "
+            f"The request did not finish within its deadline of {retry.deadline_seconds:g} seconds "
             f"({_count(len(attempts), 'call')}). Raise `request_timeout_seconds` or `deadline_seconds`, "
             "or lower maxTokens; a call that was cut off may still be billed."
         )
-    if end.reason is Reason.TIMEOUTS or end.fault is Fault.READ_TIMEOUT:
-        return RequestTimeoutError, (
-            f"{route} did not answer within {setting.read_timeout_seconds:g} seconds, and may have billed the work. "
-            f"Raise `read_timeout` (now {setting.read_timeout_seconds:g}) in {setting.connection} or the Boto3Config, "
-            f"or allow paying twice with `max_timeout_retries` (now {retry.max_timeout_retries})."
-        )
-    if end.fault in _FINAL:
+    if end.fault is Fault.READ_TIMEOUT:
+        return RequestTimeoutError, _timed_out(end, route, retry, setting)
+    if end.fault in _FINAL and end.reason is not Reason.ATTEMPTS:
         kind, cause, remedy = _FINAL[end.fault]
-        values = {"route": route, "model": route.model, "region": route.region, "setting": setting}
-        near = setting.suggest(route.model) if end.fault in _ABOUT_THE_MODEL else ""
-        return kind, f"{cause.format(**values)} {remedy.format(**values)} {near}".strip()
+        values = {"route": route, "model": route.model, "id": route.model_id, "region": route.region}
+        said = [cause.format(**values), remedy.format(**values, setting=setting)]
+        if end.fault in _ABOUT_THE_MODEL:
+            said.append(setting.suggest(route.model))
+        if end.reason is Reason.ROUTES:
+            said.append(_elsewhere(end, attempts))
+        return kind, " ".join(filter(None, said))
     return RetryExhaustedError, (
-        f"{_count(len(attempts), 'call')} failed, the last one on {route} because of "
-        f"{_WORDS.get(end.fault, str(end.fault))}. "
-        f"Run the task again later, raise `max_retries` (now {retry.max_retries}), or give more models or regions."
+        f"{_count(len(attempts), 'call')} failed, the last one on {route} because of {_words(end.fault)}. "
+        f"{_REMEDIES.get(end.fault, 'Run the task again later')}, raise {_budget(end, retry)}, "
+        "or give more models or regions."
     )
+
+
+def _rejected(end: GiveUp, route: Route, attempts: Sequence[RequestAttempt], retry: RetryConfig) -> str:
+    reasons = [attempt.validation_error for attempt in attempts if attempt.validation_error is not None]
+    last = reasons[-1] if reasons else "no reason was given"
+    budget = f", or raise {_budget(end, retry)}" if end.reason is Reason.ATTEMPTS else ""
+    return (
+        f"{_count(len(reasons), 'answer')} of {route} {'was' if len(reasons) == 1 else 'were'} paid for and rejected, "
+        f"the last because of this: {last}. Make the prompt clearer, or the schema or the validation function milder"
+        f"{budget}."
+    )
+
+
+def _timed_out(end: GiveUp, route: Route, retry: RetryConfig, setting: Setting) -> str:
+    allow = f"or allow paying twice with `max_timeout_retries` (now {retry.max_timeout_retries})"
+    return (
+        f"{route} did not answer within {setting.read_timeout_seconds:g} seconds, and may have billed the work. "
+        f"Raise `read_timeout` (now {setting.read_timeout_seconds:g}) in {setting.connection} or the Boto3Config, "
+        f"{allow if end.reason is Reason.TIMEOUTS else f'or raise {_budget(end, retry)}'}."
+    )
+
+
+def _budget(end: GiveUp, retry: RetryConfig) -> str:
+    """The setting that ended the request."""
+    if end.reason is Reason.ATTEMPTS:
+        return f"`max_attempts_total` (now {retry.max_attempts_total})"
+    return f"`max_retries` (now {retry.max_retries})"
+
+
+def _elsewhere(end: GiveUp, attempts: Sequence[RequestAttempt]) -> str:
+    """What other routes answered, where it was something else."""
+    others = {f"{a.model_used} in {a.region_used}": a.fault for a in attempts if a.fault not in {None, str(end.fault)}}
+    return f"Elsewhere: {', '.join(f'{route} {fault}' for route, fault in others.items())}." if others else ""
+
+
+def _words(fault: Fault) -> str:
+    return _WORDS.get(fault, str(fault).replace("_", " "))
 
 
 _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
@@ -135,7 +167,7 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
     Fault.NEEDS_PROFILE: (
         ModelAccessError,
         "{model} answers in {region} only through an inference profile, and none of its profiles worked.",
-        "Give the profile's id (such as us.{model}) as the model.",
+        "Give the id of an inference profile as the model: {id} with us., eu., apac. or global. before it.",
     ),
     Fault.NOT_IN_REGION: (
         ModelAccessError,
@@ -149,7 +181,7 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
     ),
     Fault.DAILY_QUOTA: (
         QuotaExhaustedError,
-        "The account's tokens for today are used up for {model} in {region}, and no other route has any left.",
+        "The account's tokens for today are used up for {model} in {region}, and no other route could serve it.",
         (
             "Run the task again tomorrow, give more regions or models, or ask AWS for more tokens per day; "
             "new accounts start with 0."
@@ -183,7 +215,12 @@ _WORDS = {
     Fault.CONNECTION_FAILED: "a connection that could not be made",
     Fault.CONNECTION_LOST: "a connection that broke",
     Fault.STREAM_BROKEN: "a stream that broke off",
-    Fault.DAILY_QUOTA: "the daily quota",
+    Fault.LISTED: "an error that `retryable_errors` lists",
+}
+
+_REMEDIES = {
+    Fault.THROTTLED: "Lower `max_concurrent_requests`",
+    Fault.CONNECTION_FAILED: "Check network, proxy, region and `endpoint_url`",
 }
 
 
