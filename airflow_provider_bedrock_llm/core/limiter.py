@@ -5,8 +5,9 @@ Two small machines per route (a model id in a region):
 - a window of calls in flight that halves when the route throttles and grows while it does not (additive increase,
   multiplicative decrease, once per wave: calls that were already under way when the window shrank do not shrink it
   again);
-- a breaker that lets a route rest after failures in a row, then sends one probe: a dead region costs one call per
-  rest, not one per request.
+- a breaker that lets a route rest after failures in a row, or at once where it cannot serve anyone (a model that needs
+  a profile, a day's quota that is used up), then sends one probe: a dead route costs one call per rest, not one per
+  request.
 
 Neither knows a clock or a lock: callers pass `now`, and hold a lock where threads share it.
 """
@@ -14,9 +15,9 @@ Neither knows a clock or a lock: callers pass `now`, and hold a lock where threa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bedrock_llm.core.faults import Fault
+from airflow_provider_bedrock_llm.core.faults import Fault, Reaction
 
 if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.routes import Route
@@ -34,7 +35,7 @@ class LimiterConfig:
         increase_per_window: growth of the window for each window of answers.
         failures_to_rest: capacity failures in a row after which a route rests.
         rest_seconds: the first rest; it doubles up to `max_rest_seconds` while probes fail.
-        max_rest_seconds: the longest rest.
+        max_rest_seconds: the longest rest, and that of a route that cannot serve anyone.
     """
 
     max_in_flight: int = 1_000_000
@@ -72,10 +73,14 @@ class Ticket:
 
 @dataclass(slots=True)
 class RouteBook:
-    """The routes of a process and what was learned of them."""
+    """The routes of a process and what was learned of them.
+
+    `waiters` belongs to the loops: where they meet who wait for a place, whichever engine they ask through.
+    """
 
     config: LimiterConfig = field(default_factory=LimiterConfig)
     states: dict[tuple[str, str], RouteState] = field(default_factory=dict)
+    waiters: Any = field(default=None, repr=False, compare=False)
 
     def state(self, route: Route) -> RouteState:
         """What is known of a route; a new route starts with an open window."""
@@ -93,8 +98,8 @@ class RouteBook:
 
     def has_room(self, route: Route) -> bool:
         """Whether one more call fits into the route's window."""
-        known = self.state(route)
-        return known.in_flight < max(1, int(known.window))
+        known = self.states.get(route.key)
+        return known is None or known.in_flight < max(1, int(known.window))
 
     def start(self, route: Route, now: float) -> Ticket:
         """A call begins."""
@@ -136,15 +141,17 @@ class RouteBook:
                 # What was in flight is what the route could not take, whatever the window allowed.
                 known.window = max(1.0, min(known.window, known.in_flight + 1) * self.config.decrease)
                 known.shrunk_at = now
+        elif fault.reaction is Reaction.MOVE_ON:
+            self._rest(known, now, self.config.max_rest_seconds)
         elif fault.is_capacity:
             known.failures_in_row += 1
             if known.probing or known.failures_in_row >= self.config.failures_to_rest:
-                self._rest(known, now)
+                self._rest(known, now, self.config.rest_seconds * 2.0 ** min(known.rests, 32))
         known.probing = False
 
-    def _rest(self, known: RouteState, now: float) -> None:
+    def _rest(self, known: RouteState, now: float, seconds: float) -> None:
         if now < known.rest_until:
             return
-        seconds = min(self.config.max_rest_seconds, self.config.rest_seconds * 2.0**known.rests)
+        seconds = min(self.config.max_rest_seconds, seconds)
         known.rests += 1
         known.rest_until = now + seconds
