@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003 - a type of public fields
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.errors import (
@@ -63,6 +63,11 @@ def error_for(
         setting: values that the remedies name.
     """
     last = attempts[-1] if attempts else None
+    if end.reason is Reason.ROUTES:  # a day that is used up says more than a profile that was not tried for long
+        daily = next((attempt for attempt in attempts if attempt.fault == str(Fault.DAILY_QUOTA)), None)
+        if daily is not None:
+            end, last = replace(end, fault=Fault.DAILY_QUOTA), daily
+            route = replace(route, model=daily.model, model_id=daily.model_used, region=daily.region_used)
     failure = (last.failure if last else None) or Failure(FailureKind.SERVICE)
     kind, text = _explain(end, route, attempts, retry, setting)
     context: dict[str, Any] = {

@@ -174,10 +174,19 @@ def test_attempts_are_kept_on_the_error():
 
 
 def test_routes_that_failed_for_other_causes_are_told():
-    made = [attempt(Fault.DAILY_QUOTA, "eu-west-1"), attempt(Fault.NEEDS_PROFILE)]
+    made = [attempt(Fault.END_OF_LIFE, "eu-west-1"), attempt(Fault.NEEDS_PROFILE)]
     error = diagnose(Reason.ROUTES, Fault.NEEDS_PROFILE, made)
-    assert "Elsewhere: m in eu-west-1 daily_quota." in error.message
+    assert "Elsewhere: m in eu-west-1 end_of_life." in error.message
     assert "Elsewhere" not in diagnose(Reason.ROUTES, Fault.NEEDS_PROFILE).message
+
+
+def test_a_day_that_is_used_up_is_the_cause_whichever_route_was_tried_last():
+    made = [attempt(Fault.DAILY_QUOTA, "eu-west-1", text="per day"), attempt(Fault.NEEDS_PROFILE)]
+    error = diagnose(Reason.ROUTES, Fault.NEEDS_PROFILE, made)
+    assert type(error) is QuotaExhaustedError
+    assert "used up for m in eu-west-1" in error.message
+    assert "Elsewhere: m in us-east-1 needs_profile." in error.message
+    assert error.aws_message == "per day"
 
 
 def test_text_of_aws_with_braces_does_no_harm():
