@@ -91,8 +91,9 @@ def plan_routes(
             routes.setdefault(route.key, route)
     if not routes:
         names = ", ".join(choice.model for choice in choices)
+        places = ", ".join(_all_regions(choices, regions))
         raise ConfigurationError(
-            f"None of the models ({names}) can be asked in any of the regions ({', '.join(regions)}). "
+            f"None of the models ({names}) can be asked in any of the regions ({places}). "
             "Choose regions that have them: `airflow bedrock-llm models` lists both."
         )
     return tuple(routes.values())
@@ -105,11 +106,14 @@ def _by_model(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterato
 
 
 def _by_region(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[tuple[ModelChoice, str]]:
-    all_regions = dict.fromkeys([*regions, *(choice.region for choice in choices if choice.region)])
-    for region in all_regions:
+    for region in _all_regions(choices, regions):
         for choice in choices:
             if choice.region == region or (choice.region is None and region in regions):
                 yield choice, region
+
+
+def _all_regions(choices: Sequence[ModelChoice], regions: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*regions, *(choice.region for choice in choices if choice.region)]))
 
 
 def order_regions(regions: Sequence[str], order: RegionOrder, turn: int) -> list[str]:
@@ -120,6 +124,10 @@ def order_regions(regions: Sequence[str], order: RegionOrder, turn: int) -> list
         start = turn % len(regions)
         return [*regions[start:], *regions[:start]]
     return sorted(regions, key=lambda region: hashlib.sha256(f"{turn}/{region}".encode()).digest())
+
+
+_ORDERS_KEPT = 500
+"""Ten regions have millions of orders; a few hundred spread the load as well, and stay planned."""
 
 
 class RoutePlan:
@@ -150,6 +158,8 @@ class RoutePlan:
         key = tuple(regions)
         known = self._planned.get(key)
         if known is None:
+            if len(self._planned) >= _ORDERS_KEPT:
+                self._planned.clear()
             known = self._planned[key] = plan_routes(self.choices, key, self._retry, self._access_options)
         return known
 
@@ -160,4 +170,7 @@ class RoutePlan:
             turn: counts requests.
             order: instead of the one in the RetryConfig.
         """
-        return order_regions(self.regions, order or self._retry.region_order, turn)
+        order = order or self._retry.region_order
+        if order is RegionOrder.SHUFFLE:
+            turn %= _ORDERS_KEPT
+        return order_regions(self.regions, order, turn)

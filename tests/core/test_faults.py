@@ -56,8 +56,9 @@ TEXTS_SEEN = [
         "ValidationException",
         400,
         (
-            "Invocation of model ID anthropic.claude-sonnet-4-6 with on-demand throughput isn\N{RIGHT SINGLE QUOTATION MARK}t"
-            " supported. Retry your request with the ID or ARN of an inference profile that contains this model."
+            "Invocation of model ID anthropic.claude-sonnet-4-6 with on-demand throughput "
+            "isn\N{RIGHT SINGLE QUOTATION MARK}t supported. "
+            "Retry your request with the ID or ARN of an inference profile that contains this model."
         ),
         Fault.NEEDS_PROFILE,
     ),
@@ -106,8 +107,8 @@ TEXTS_SEEN = [
             "ResourceNotFoundException",
             404,
             (
-                "Access denied. This Model is marked by provider as Legacy and you have not been actively using the model "
-                f"in the last {days} days. Please upgrade to an active model on Amazon Bedrock"
+                "Access denied. This Model is marked by provider as Legacy and you have not been actively using the "
+                f"model in the last {days} days. Please upgrade to an active model on Amazon Bedrock"
             ),
             Fault.END_OF_LIFE,
         )
@@ -123,8 +124,8 @@ TEXTS_SEEN = [
         "ResourceNotFoundException",
         404,
         (
-            "Model use case details have not been submitted for this account. Fill out the Anthropic use case details form "
-            "before using the model. If you have already filled out the form, try again in 15 minutes."
+            "Model use case details have not been submitted for this account. Fill out the Anthropic use case details "
+            "form before using the model. If you have already filled out the form, try again in 15 minutes."
         ),
         Fault.DENIED,
     ),
@@ -134,9 +135,10 @@ TEXTS_SEEN = [
         403,
         (
             "Model access is denied due to IAM user or service role is not authorized to perform the required AWS "
-            "Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this "
-            "model. Refer to the Amazon Bedrock documentation for further details. Your AWS Marketplace subscription for "
-            "this model cannot be completed at this time. If you recently fixed this issue, try again after 2 minutes."
+            "Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to "
+            "this model. Refer to the Amazon Bedrock documentation for further details. Your AWS Marketplace "
+            "subscription for this model cannot be completed at this time. "
+            "If you recently fixed this issue, try again after 2 minutes."
         ),
         Fault.DENIED,
     ),
