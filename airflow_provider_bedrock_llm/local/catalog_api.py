@@ -214,9 +214,10 @@ def _summary(model: LocalModel, region: str) -> dict[str, Any]:
 
 
 def _profile(profile_id: str, model: LocalModel, caller: Caller) -> dict[str, Any]:
-    geo = profile_id.partition(".")[0]
+    prefix = profile_id.partition(".")[0]
+    geo = "Global" if prefix == "global" else prefix.upper()
     return {
-        "inferenceProfileName": f"{geo.upper()} {model.name or model.model_id}",
+        "inferenceProfileName": f"{geo} {model.provider} {model.name or model.model_id}",
         "description": f"Routes requests to {model.name or model.model_id} in the regions of {geo}.",
         "createdAt": _MADE_AT,
         "updatedAt": _MADE_AT,

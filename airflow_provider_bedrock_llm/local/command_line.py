@@ -16,6 +16,7 @@ from .latency import Latency
 from .models import load_models
 from .settings import EndpointSettings
 from .state import EndpointState
+from .upstream import UpstreamAnswerer
 
 __all__ = ["add_arguments", "run"]
 
@@ -81,8 +82,6 @@ def _answerer(args: argparse.Namespace) -> Answerer | None:
     if args.answers:
         return load_answerer(args.answers)
     if args.upstream:
-        from .upstream import UpstreamAnswerer  # noqa: PLC0415 - only who passes calls on needs it
-
         return UpstreamAnswerer(args.upstream, model=args.upstream_model, api_key=args.upstream_key)
     return None
 

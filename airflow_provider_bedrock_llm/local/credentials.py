@@ -58,8 +58,8 @@ class CredentialBook:
         authorization = headers.get("Authorization")
         if not authorization:
             raise Refused(preset("missing_token"))
-        if authorization.startswith("Bearer "):
-            return self._bearer(authorization[7:].strip(), headers.get("Host", ""))
+        if authorization.startswith("Bearer"):
+            return self._bearer(authorization[6:].strip(), headers.get("Host", ""))
         parts = _SIGNATURE.fullmatch(authorization)
         if parts is None:
             text = f"Authorization header is not a complete AWS Signature Version 4: {authorization[:32]!r}"

@@ -17,6 +17,7 @@ from .control import EndpointControl
 from .server import EndpointServer
 from .settings import EndpointSettings
 from .state import EndpointState
+from .upstream import UpstreamAnswerer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +116,9 @@ class serving:  # noqa: N801 - reads as a verb where it is used
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.stop()
+        answerer = self._state.settings.answerer
+        if isinstance(answerer, UpstreamAnswerer):
+            await answerer.close()
 
 
 class SpawnedEndpoint(_Address):

@@ -154,6 +154,8 @@ class _Generator:
     def _alternative(self, options: list[Any]) -> Any:
         if self._attempt == 0:
             return next((one for one in options if one not in ({"type": "null"}, False)), options[0])
+        if self._attempt == 1:
+            return options[0]
         return self._draws.choice(options)
 
     def _of_enum(self, schema: Mapping[str, Any], name: str) -> Any:

@@ -33,6 +33,9 @@ class Violation(NamedTuple):
         return self._replace(path=(step, *self.path))
 
 
+# AWS answers with toolUse blocks of type tool_use, and takes them back when a client repeats the message.
+_BEYOND_THE_ENUM = {"ToolUseType": ("tool_use",)}
+
 Check = Callable[[Any], list[Violation] | None]
 
 
@@ -190,7 +193,7 @@ def _length_limits(shape: Shape) -> Check | None:
 def _string(shape: Any) -> Check:
     limits = _length_limits(shape)
     pattern = re.compile(shape.metadata["pattern"]) if "pattern" in shape.metadata else None
-    allowed = frozenset(shape.enum)
+    allowed = frozenset((*shape.enum, *_BEYOND_THE_ENUM.get(shape.name, ()))) if shape.enum else frozenset()
     sensitive = bool(shape.metadata.get("sensitive"))
     if not limits and not pattern and not allowed:
         return lambda value: None if type(value) is str else _wrong_type(value, "String")
