@@ -58,7 +58,8 @@ class Keeper:
         self._pace = pace
         self._unwritten: deque[Part] = deque()
         self._one_at_a_time = asyncio.Lock()
-        self._full = asyncio.Event()
+        self._due = asyncio.Event()
+        self._ending = asyncio.Event()
         self.writable = asyncio.Event()
         """Set while storage takes what it is given: who asks for more should wait for it."""
         self.writable.set()
@@ -66,10 +67,15 @@ class Keeper:
     def note(self) -> None:
         """Something was added to the journal."""
         if self._journal.size_bytes >= self._pace.flush_bytes:
-            self._full.set()
+            self._due.set()
+
+    def end(self) -> None:
+        """Let `run` come to its end. It is not cancelled, because a thread that writes cannot be."""
+        self._ending.set()
+        self._due.set()
 
     async def run(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """Flush each second, or each MiB, until cancelled.
+        """Flush each second, or each MiB, until `end` is called.
 
         Args:
             tell: called each second, behind a flush.
@@ -80,10 +86,9 @@ class Keeper:
         """
         told_at = time.monotonic()
         await tell()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), self._pace.flush_seconds)
-            self._full.clear()
+        while not self._ending.is_set():
+            await _wait(self._due, self._pace.flush_seconds)
+            self._due.clear()
             await self.flush()
             if time.monotonic() - told_at >= self._pace.flush_seconds:
                 told_at = time.monotonic()
@@ -108,10 +113,11 @@ class Keeper:
                     break
                 except OutputError as error:
                     self.writable.clear()
-                    if time.monotonic() - since + pause_seconds > self._pace.patience_seconds:
+                    is_late = time.monotonic() - since + pause_seconds > self._pace.patience_seconds
+                    if is_late or self._ending.is_set():
                         raise
                     log.warning("Results cannot be kept, nothing new is asked meanwhile: %s", error)
-                await asyncio.sleep(pause_seconds)
+                await _wait(self._ending, pause_seconds)
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
             await asyncio.to_thread(self._lease.check)
             self.writable.set()
@@ -132,3 +138,8 @@ class Keeper:
         while self._unwritten:
             await asyncio.to_thread(self._journal.write, self._unwritten[0])
             self._unwritten.popleft()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

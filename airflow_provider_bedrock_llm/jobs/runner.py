@@ -181,7 +181,7 @@ class JobRunner:
         watching = asyncio.create_task(self._watch_stop())
         try:
             state, reason = await self._work(keeping)
-            await _cancel(keeping)
+            await self._end(keeping)
             return await self._close(state, reason)
         except BaseException as error:
             self._halt.set()
@@ -347,9 +347,15 @@ class JobRunner:
             self._on_progress(manifest)
         return manifest
 
+    async def _end(self, keeping: asyncio.Task[None]) -> None:
+        """Wait for the last thing that the keeper does; what it raises was of interest before, or is told later."""
+        self._keeper.end()
+        await asyncio.wait({keeping})
+        keeping.exception()
+
     async def _wind_up(self, keeping: asyncio.Task[None], error: BaseException) -> None:
         """Something ended the run: keep what was answered, and say what it was unless the job is another's."""
-        await _cancel(keeping)
+        await self._end(keeping)
         self._phase = "ended"
         try:
             await self._keeper.flush_once()

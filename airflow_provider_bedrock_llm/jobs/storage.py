@@ -46,7 +46,10 @@ class Location(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """The names in the folder, sorted; empty where there is no folder. Never from a cache."""
+        """The names in the folder, sorted; empty where there is no folder. Never from a cache.
+
+        Raises OutputError where it cannot be listed: only folders that are written to are.
+        """
         ...
 
     def exists(self) -> bool:
@@ -134,10 +137,11 @@ class LocalLocation:
 
     def names(self) -> list[str]:
         """See `Location`. Files that are being written do not count."""
-        try:
-            return sorted(name for name in os.listdir(self._path) if not name.startswith("."))  # noqa: PTH208
-        except FileNotFoundError:
-            return []
+        with _as_output_error(self._setting, self.uri):
+            try:
+                return sorted(name for name in os.listdir(self._path) if not name.startswith("."))  # noqa: PTH208
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def exists(self) -> bool:
         """See `Location`."""
@@ -242,11 +246,12 @@ class ObjectLocation:
 
     def names(self) -> list[str]:
         """See `Location`."""
-        self._forget()
-        try:
-            found = self._fs.ls(self._path, detail=False)
-        except FileNotFoundError:
-            return []
+        with _as_output_error(self._setting, self._uri, Exception):
+            self._forget()
+            try:
+                found = self._fs.ls(self._path, detail=False)
+            except FileNotFoundError:
+                return []
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
 
     def exists(self) -> bool:
@@ -299,6 +304,7 @@ class ObjectLocation:
         except BaseException:
             with contextlib.suppress(Exception):
                 stream.discard()
+                stream.closed = True  # else fsspec tries to write it when the stream is collected
             raise
         with _as_output_error(self._setting, self._uri, Exception):
             stream.close()
@@ -338,7 +344,7 @@ def _as_output_error(setting: str, uri: str, kind: type[Exception] = OSError) ->
         raise
     except kind as error:
         raise OutputError(
-            f"{setting}: {uri!r} cannot be written: {type(error).__name__}: {error}. "
+            f"{setting}: {uri!r} cannot be used: {type(error).__name__}: {error}. "
             f"Give a {setting} with room that this process may write to; what was kept before stays kept."
         ) from error
 
