@@ -15,13 +15,12 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_bedrock_llm import __version__
 from airflow_provider_bedrock_llm.aws.catalog_bundle import bundled_checksum, load_bundled_catalog
-from airflow_provider_bedrock_llm.aws.catalog_source import AwsCatalogSource
-from airflow_provider_bedrock_llm.aws.region_discovery import bedrock_regions
 from airflow_provider_bedrock_llm.core.access import options_for
 from airflow_provider_bedrock_llm.core.catalog_metadata import CacheMode, CatalogMetadata, CatalogSource, ModelInfo
 from airflow_provider_bedrock_llm.core.errors import CatalogError, CatalogUnavailableError, UnknownModelError
@@ -37,7 +36,7 @@ from airflow_provider_bedrock_llm.core.learned_document import learned_from_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_bedrock_llm.aws.catalog_source import Survey
+    from airflow_provider_bedrock_llm.aws.catalog_source import AwsCatalogSource, Survey
     from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.model_card import ModelCard
 
@@ -47,6 +46,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_VARIABLE_KEY = "bedrock_llm_model_catalog"
 _NAMED_REGIONS = 4
+_VARIABLE_DESCRIPTION = "Amazon Bedrock models of this account, written by airflow-provider-bedrock-llm"
 
 
 class VariableStore(Protocol):
@@ -116,16 +116,21 @@ class BedrockModelCatalog:
         if max_age_hours < 0:
             raise ValueError(f"max_age_hours={max_age_hours} lies in the future. Give 0 or more.")
         if source is None and client_for is not None:
+            from airflow_provider_bedrock_llm.aws.catalog_source import (  # noqa: PLC0415 - looking models up needs no boto
+                AwsCatalogSource,
+            )
+
             source = AwsCatalogSource(client_for, max_workers=max_workers, timeout_seconds=timeout, now=now)
         self._source = source
         self._store = store if cache_mode is CacheMode.VARIABLE else None
         self._cache_mode = cache_mode
         self._key = variable_key
-        self._max_age = timedelta(hours=max_age_hours)
+        self._max_age = timedelta.max if max_age_hours == float("inf") else timedelta(hours=max_age_hours)
         self._retry_after = timedelta(minutes=retry_failed_after_minutes)
         self._force = force_refresh
         self._fallback = fallback_to_bundled
-        self._wanted = tuple(regions) if regions is not None else bedrock_regions(partition)
+        self._regions = None if regions is None else tuple(regions)
+        self._partition = partition
         self._max_bytes = max_variable_bytes
         self._now = now
         self._lock = _memory.lock if cache_mode is CacheMode.MEMORY else threading.RLock()
@@ -256,23 +261,30 @@ class BedrockModelCatalog:
             self._catalog = self._learned.over(load_bundled_catalog())
             self._keep()
 
+    def learned_text(self) -> str | None:
+        """What was learned, as the text that stands in the Variable; None where it does not fit max_variable_bytes."""
+        return learned_to_text(
+            self._learned,
+            load_bundled_catalog(),
+            bundled_checksum=bundled_checksum(),
+            package_version=__version__,
+            max_bytes=self._max_bytes,
+        )
+
     def _load(self) -> None:
-        kept, said = self._recall()
-        steps = [said] if said else []
-        self._learned = kept
-        due = self._wanted if self._force else self._due(kept)
-        if due and self._source is not None:
-            survey = self._ask(due)
-            if survey.answers:
+        self._learned, said = self._recall()
+        steps = [said]
+        if self._source is None:
+            steps.append("AWS was not asked, because there is no client")
+        elif due := self._wanted if self._force else self._due():
+            if self._ask(due).answers:
                 return
             steps.append(f"AWS answered in no region ({_in_words(self._learned)})")
-        elif self._source is None:
-            steps.append("AWS was not asked, because there is no client")
-        elif not kept.regions:
-            steps.append(f"AWS is not asked again yet ({_in_words(kept)})")
-        if kept.regions:
-            if not kept.regions.keys().isdisjoint(due):
-                log.warning("The model catalog is of %s, for %s.", kept.retrieved_at, "; ".join(steps))
+        elif not self._learned.regions:
+            steps.append(f"AWS is not asked again yet ({_in_words(self._learned)})")
+        if self._learned.regions:
+            if self._now() - min(self._learned.regions.values()) >= self._max_age:
+                log.warning("The model catalog is of %s: %s.", self._learned.retrieved_at, "; ".join(steps))
             self._use(self._learned, CatalogSource.CACHE)
             return
         if not self._fallback:
@@ -288,8 +300,18 @@ class BedrockModelCatalog:
         )
         self._use(self._learned, CatalogSource.BUNDLED)
 
-    def _due(self, learned: Learned) -> tuple[str, ...]:
-        return regions_due(learned, self._wanted, self._now(), max_age=self._max_age, retry_after=self._retry_after)
+    @cached_property
+    def _wanted(self) -> tuple[str, ...]:
+        if self._regions is not None:
+            return self._regions
+        from airflow_provider_bedrock_llm.aws.region_discovery import bedrock_regions  # noqa: PLC0415 - see __init__
+
+        return bedrock_regions(self._partition)
+
+    def _due(self) -> tuple[str, ...]:
+        return regions_due(
+            self._learned, self._wanted, self._now(), max_age=self._max_age, retry_after=self._retry_after
+        )
 
     def _newest(self) -> Learned:
         """What is kept by now, which another task may have written; else what this object knows."""
@@ -334,23 +356,14 @@ class BedrockModelCatalog:
             _memory.learned[self._key] = self._learned
         if self._store is None:
             return
-        text = learned_to_text(
-            self._learned,
-            load_bundled_catalog(),
-            bundled_checksum=bundled_checksum(),
-            package_version=__version__,
-            max_bytes=self._max_bytes,
-        )
+        text = self.learned_text()
         if text is None:
             log.warning(
-                "What was learned about models does not fit into max_variable_bytes=%s, and is not kept.",
-                self._max_bytes,
+                "What was learned about models does not fit max_variable_bytes=%s, and is not kept.", self._max_bytes
             )
             return
         try:
-            self._store.set(
-                self._key, text, "Amazon Bedrock models of this account, written by airflow-provider-bedrock-llm"
-            )
+            self._store.set(self._key, text, _VARIABLE_DESCRIPTION)
         except CatalogError as error:
             log.warning("The Variable %s cannot be written, so each task asks AWS anew. %s", self._key, error)
 
