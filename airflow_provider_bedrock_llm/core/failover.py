@@ -220,7 +220,11 @@ class Failover:
         draw: float,
         is_resting: Callable[[Route], bool],
     ) -> tuple[Progress, Decision]:
-        progress = replace(progress, out=progress.out | {progress.current})
+        out = {progress.current}
+        if progress.fault is Fault.NEEDS_PROFILE:  # the id needs one in every region
+            model_id = self.routes[progress.current].model_id
+            out = {index for index in self._indexes if self.routes[index].model_id == model_id}
+        progress = replace(progress, out=progress.out | out)
         if len(progress.out) == len(self.routes):
             return progress, GiveUp(Reason.ROUTES, progress.fault)
         if any(self._is_fresh(progress, index) for index in self._indexes):

@@ -83,11 +83,16 @@ def plan_routes(
         raise ConfigurationError("No model is configured. Give `models=[...]`, best first.")
     if not regions and any(choice.region is None for choice in choices):
         raise ConfigurationError("No region is configured. Give `regions=[...]`, or set a region in the connection.")
-    walk = _by_region if retry.retry_strategy is RetryStrategy.MODEL_FIRST else _by_model
+    by_region = retry.retry_strategy is RetryStrategy.MODEL_FIRST
     routes: dict[tuple[str, str], Route] = {}
-    for choice, region in walk(choices, regions):
-        for option in access_options(choice.model, region):
-            route = Route(choice.model, option.model_id, region, option.access.value, choice)
+    for group in _by_region(choices, regions) if by_region else _by_model(choices, regions):
+        found = [
+            (rank, Route(choice.model, option.model_id, region, option.access.value, choice))
+            for choice, region in group
+            for rank, option in enumerate(access_options(choice.model, region))
+        ]
+        # Another way to the same model in the same region hardly has more room: other regions and models come first.
+        for _, route in sorted(found, key=lambda ranked: ranked[0]):
             routes.setdefault(route.key, route)
     if not routes:
         names = ", ".join(choice.model for choice in choices)
@@ -99,17 +104,21 @@ def plan_routes(
     return tuple(routes.values())
 
 
-def _by_model(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[tuple[ModelChoice, str]]:
+Pairs = list[tuple[ModelChoice, str]]
+
+
+def _by_model(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[Pairs]:
     for choice in choices:
-        for region in [choice.region] if choice.region else regions:
-            yield choice, region
+        yield [(choice, region) for region in ([choice.region] if choice.region else regions)]
 
 
-def _by_region(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[tuple[ModelChoice, str]]:
+def _by_region(choices: Sequence[ModelChoice], regions: Sequence[str]) -> Iterator[Pairs]:
     for region in _all_regions(choices, regions):
-        for choice in choices:
-            if choice.region == region or (choice.region is None and region in regions):
-                yield choice, region
+        yield [
+            (choice, region)
+            for choice in choices
+            if choice.region == region or (choice.region is None and region in regions)
+        ]
 
 
 def _all_regions(choices: Sequence[ModelChoice], regions: Sequence[str]) -> list[str]:

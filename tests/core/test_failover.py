@@ -109,7 +109,9 @@ def test_the_servers_hint_lengthens_the_wait():
     assert Drive(max_retries=1).hear(Fault.THROTTLED, hint=7).waits == [7]
 
 
-@pytest.mark.parametrize("fault", [fault for fault in OF_CALLS if fault.reaction is Reaction.MOVE_ON])
+@pytest.mark.parametrize(
+    "fault", [fault for fault in OF_CALLS if fault.reaction is Reaction.MOVE_ON and fault is not Fault.NEEDS_PROFILE]
+)
 def test_a_route_that_cannot_serve_is_left_for_good_without_a_wait_or_a_retry(fault):
     drive = Drive(3, max_retries=0).hear(fault, fault)
     assert drive.called == [0, 1, 2]
@@ -117,8 +119,14 @@ def test_a_route_that_cannot_serve_is_left_for_good_without_a_wait_or_a_retry(fa
     assert drive.hear(fault).last == GiveUp(Reason.ROUTES, fault)
 
 
+def test_an_id_that_needs_a_profile_is_left_in_every_region_at_once():
+    routes = [make_route(model_id, region) for model_id in ("m", "us.m") for region in ("r1", "r2")]
+    drive = Drive(routes, max_retries=0).hear(Fault.NEEDS_PROFILE)
+    assert drive.called == [0, 2]
+
+
 def test_a_route_that_cannot_serve_is_not_called_in_a_later_round():
-    drive = Drive(3, max_retries=9).hear(Fault.THROTTLED, Fault.NEEDS_PROFILE, *[Fault.THROTTLED] * 3)
+    drive = Drive(3, max_retries=9).hear(Fault.THROTTLED, Fault.NOT_IN_REGION, *[Fault.THROTTLED] * 3)
     assert drive.called == [0, 1, 2, 0, 2, 0]
 
 
@@ -162,10 +170,10 @@ def test_allowed_timeouts_stay_within_the_retries():
 def test_max_attempts_total_caps_retries_failovers_refreshes_and_new_questions_alike():
     for faults in (
         [Fault.THROTTLED] * 2,
-        [Fault.NEEDS_PROFILE] * 2,
+        [Fault.NOT_IN_REGION] * 2,
         [Fault.THROTTLED, Fault.EXPIRED_CREDENTIALS],
         [REJECTED] * 2,
-        [Fault.NEEDS_PROFILE, REJECTED],
+        [Fault.NOT_IN_REGION, REJECTED],
     ):
         drive = Drive(4, max_retries=9, max_attempts_total=2, answer_retries=9).hear(*faults)
         assert len(drive.calls) == 2

@@ -44,6 +44,15 @@ def test_ways_of_access_come_in_their_order_within_a_region():
     assert {route.model for route in routes} == {"a"}
 
 
+@pytest.mark.parametrize(
+    ("retry", "expected"),
+    [(RetryConfig(), "a/r1 a/r2 us.a/r1 us.a/r2 b/r1 b/r2"), (MODEL_FIRST, "a/r1 b/r1 us.a/r1 us.b/r1 a/r2 b/r2")],
+)
+def test_another_way_to_the_same_model_comes_after_other_places(retry, expected):
+    keys = planned(["a", "b"], ["r1", "r2"], retry, direct_or_profile)
+    assert " ".join("/".join(key) for key in keys).startswith(expected)
+
+
 @pytest.mark.parametrize("retry", [RetryConfig(), MODEL_FIRST])
 def test_a_model_with_its_own_region_is_asked_only_there(retry):
     pinned = ModelChoice("b", "eu-central-1")
