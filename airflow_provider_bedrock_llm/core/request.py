@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_bedrock_llm.core.errors import RequestValidationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["BedrockConverseRequest", "request_hash", "text_message"]
 
@@ -28,7 +26,8 @@ _WIRE_NAMES = {
     "service_tier": "serviceTier",
     "output_config": "outputConfig",
 }
-_TAGS = frozenset({"requestMetadata"})
+_NOT_ABOUT_THE_ANSWER = frozenset({"requestMetadata", "serviceTier", "performanceConfig"})
+"""Tags, price and speed: a job that goes on in another tier must not pay again for what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,34 +127,43 @@ def request_hash(request: BedrockConverseRequest, models: Sequence[str], schema:
     """Name a request by what shapes its answer, so that an answer that was paid for can be found again.
 
     Args:
-        request: the request; its id, its tags and its priority do not count.
+        request: the request; its id, priority, tags, service tier and wish for latency do not count.
         models: the models that may answer, in order of preference.
         schema: the JSON Schema that answers must fit, if any.
 
     Returns:
         32 hexadecimal digits (128 bits of SHA-256).
+
+    Raises:
+        RequestValidationError: the request or the schema holds something that is neither JSON nor bytes.
     """
     body = request.converse_params("")
-    content = {name: value for name, value in body.items() if name not in _TAGS}
-    text = json.dumps(
-        [content, list(models), schema],
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        default=_hashable,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    content = {name: value for name, value in body.items() if name not in _NOT_ABOUT_THE_ANSWER}
+    try:
+        text = json.dumps(
+            [content, list(models), schema],
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+            default=_hashable,
+        )
+    except TypeError as error:
+        raise RequestValidationError(
+            f"The request holds what Bedrock cannot be sent: {error}. Use dicts with text as keys, lists, text, "
+            "numbers, booleans, None and bytes."
+        ) from error
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _hashable(value: Any) -> Any:
     """Stand in for a blob in the hash."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"sha256": hashlib.sha256(value).hexdigest()}
-    if hasattr(value, "items"):
-        return dict(value.items())
-    if hasattr(value, "__iter__"):
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
         return list(value)
-    raise TypeError(f"A request cannot hold {type(value).__name__}.")
+    raise TypeError(f"a value of type {type(value).__name__}")
 
 
 def _shape_faults(messages: Any) -> list[str]:
