@@ -210,6 +210,6 @@ def _lines(number: int, data: bytes) -> Iterator[tuple[Place, dict[str, Any]]]:
                 found = json.loads(line)
             except ValueError:
                 found = None
-            if isinstance(found, dict) and "hash" in found:
+            if isinstance(found, dict) and isinstance(found.get("hash"), str) and isinstance(found.get("id"), str):
                 yield Place(number, offset), found
         offset += len(line)

@@ -7,6 +7,7 @@ MiB, what was answered goes to storage, after a look whether somebody else has t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -25,7 +26,7 @@ from airflow_provider_bedrock_llm.jobs.question import Questions
 from airflow_provider_bedrock_llm.jobs.result import journal_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
@@ -357,25 +358,30 @@ class JobRunner:
         """Something ended the run: keep what was answered, and say what it was unless the job is another's."""
         await self._end(keeping)
         self._phase = "ended"
-        try:
+        with self._logged():
             await self._keeper.flush_once()
-            if isinstance(error, LeaseLostError):
-                return
-            state: State = "stopped" if isinstance(error, asyncio.CancelledError) else "failed"
-            reason = str(error) if isinstance(error, LLMManagerError) else type(error).__name__
+        if isinstance(error, LeaseLostError):
+            return
+        state: State = "stopped" if isinstance(error, asyncio.CancelledError) else "failed"
+        reason = str(error) if isinstance(error, LLMManagerError) else type(error).__name__
+        with self._logged():
             await asyncio.to_thread(self._lease.check)
             await asyncio.to_thread(self._write_manifest, self._manifest(state, reason, None))
-        except (OutputError, LeaseLostError) as further:
-            log.warning("Job %s: %s", self._spec.job_uri, further)
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        """What fails while another error is on its way is worth a line, not a word before that one."""
+        try:
+            yield
+        except (OutputError, LeaseLostError) as error:
+            log.warning("Job %s: %s", self._spec.job_uri, error)
 
     async def _tell_progress(self) -> None:
         """The manifest is a report: where it cannot be written now, the next second will do."""
         self._speed.sample(time.monotonic(), self._asked_and_ended)
         manifest = self._manifest("running", None, None)
-        try:
+        with self._logged():
             await asyncio.to_thread(self._write_manifest, manifest)
-        except OutputError as error:
-            log.warning("Job %s: %s", self._spec.job_uri, error)
         if self._on_progress is not None:
             self._on_progress(manifest)
 

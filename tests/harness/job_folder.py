@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.keeper import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 QUICK = Pace(flush_seconds=0.02, patience_seconds=0.5, drain_seconds=5.0)
@@ -56,3 +57,8 @@ def assert_exact(spec: JobSpec, rows: Iterable[Mapping[str, Any]]) -> None:
     """The output has each row once, in input order, with the answer to its own prompt."""
     expected = [(row["id"], f"answer to Rate: {row['text']}") for row in rows]
     assert [(row["id"], row["answer"]) for row in output_of(spec)] == expected
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for lies in files and counters
+        await asyncio.sleep(0.001)
