@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BedrockResponse", "RequestAttempt", "Usage"]
 
 _BYTES = "__bytes__"
+_MARK = "\\"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ class RequestAttempt:
             "request_id": self.request_id,
         }
         if self.fault is not None:
-            data |= {"fault": self.fault, "may_have_cost": self.may_have_cost}
+            data["fault"] = self.fault
+        if self.may_have_cost:
+            data["may_have_cost"] = True
         if self.validation_error is not None:
             data["validation_error"] = self.validation_error
         if self.failure is not None:
@@ -228,7 +231,7 @@ class BedrockResponse:
                 aws_code=attempt.failure.code if attempt.failure else None,
                 aws_message=attempt.failure.message if attempt.failure else attempt.validation_error,
                 request_id=attempt.request_id,
-                may_have_cost=attempt.may_have_cost,
+                may_have_cost=attempt.may_have_cost or attempt.failure is None,
             )
             for attempt in self.attempts
             if attempt.fault is not None
@@ -296,13 +299,18 @@ class BedrockResponse:
         )
 
 
+def _is_marked(key: str) -> bool:
+    """Whether a key of the answer's own could be taken for the mark of bytes."""
+    return key.endswith(_BYTES) and key.lstrip(_MARK) == _BYTES
+
+
 def _to_json(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return {_BYTES: base64.b64encode(value).decode()}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if hasattr(value, "items"):
-        return {key: _to_json(item) for key, item in value.items()}
+        return {_MARK + key if _is_marked(key) else key: _to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_to_json(item) for item in value]
     return value
@@ -312,7 +320,7 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_BYTES}:
             return base64.b64decode(value[_BYTES])
-        return {key: _from_json(item) for key, item in value.items()}
+        return {key.removeprefix(_MARK) if _is_marked(key) else key: _from_json(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_from_json(item) for item in value]
     return value
