@@ -33,6 +33,7 @@ class CatalogApi:
 
     def __init__(self, state: EndpointState) -> None:
         self._state = state
+        self._made = 0
         service = load_service("bedrock")
         names = (
             "ListFoundationModels",
@@ -156,8 +157,10 @@ class CatalogApi:
         model = models.get(source) or dict(models.profiles_in(caller.region)).get(source)
         if model is None:
             raise validation("The provided model identifier is invalid.")
-        number = len(models.application_profiles_in(caller.region)) + 1
-        own = ApplicationProfile(f"app{number:09}", arguments["inferenceProfileName"], caller.region, model.model_id)
+        self._made += 1
+        own = ApplicationProfile(
+            f"app{self._made:09}", arguments["inferenceProfileName"], caller.region, model.model_id
+        )
         models.add_application_profile(own)
         return {"inferenceProfileArn": _own_profile(own, caller)["inferenceProfileArn"], "status": "ACTIVE"}
 
@@ -198,7 +201,7 @@ def _not_found(asked: str) -> ErrorReply:
 
 
 def _summary(model: LocalModel, region: str) -> dict[str, Any]:
-    kinds = [*(["ON_DEMAND"] if model.on_demand else []), *(["INFERENCE_PROFILE"] if model.profiles else [])]
+    kinds = [*(["ON_DEMAND"] if model.is_on_demand(region) else []), *(["INFERENCE_PROFILE"] if model.profiles else [])]
     return {
         "modelArn": f"arn:aws:bedrock:{region}::foundation-model/{model.model_id}",
         "modelId": model.model_id,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_certificate"]
 
-_DAYS = 30
+_DAYS = 365
 
 
 def make_certificate(folder: Path, host: str) -> tuple[ssl.SSLContext, Path]:

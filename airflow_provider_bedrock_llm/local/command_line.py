@@ -11,14 +11,17 @@ import tempfile
 from pathlib import Path
 
 from .answers import Answerer, load_answerer
+from .catalog_models import models_of_catalog
 from .endpoint import serving
 from .latency import Latency
-from .models import load_models
+from .models import LocalModel, load_models
 from .settings import EndpointSettings
 from .state import EndpointState
 from .upstream import UpstreamAnswerer
 
 __all__ = ["add_arguments", "run"]
+
+_BUNDLED = Path(__file__).parents[1] / "aws" / "catalog_bundled.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8799, help="port for http; 0 takes a free one (default: 8799)")
     add("--tls-port", type=int, default=None, help="port for https with a self-signed certificate; 0 takes a free one")
     add("--region", default="us-east-1", help="region of calls that name none (bearer tokens)")
-    add("--models", type=Path, default=None, help="JSON file of models in the place of the built-in dozen")
+    add("--models", default=None, metavar="FILE", help="JSON of models or a catalog; `bundled` is the package's own")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--answers", default=None, metavar="MODULE:FUNCTION", help="function that makes the answers")
     source.add_argument("--upstream", default=None, metavar="URL", help="OpenAI-compatible server to pass calls on to")
@@ -71,11 +74,21 @@ def _settings(args: argparse.Namespace) -> EndpointSettings:
         port=args.port,
         tls_port=args.tls_port,
         default_region=args.region,
-        models=load_models(args.models) if args.models else None,
+        models=_models(args.models),
         answerer=_answerer(args),
         latency=latency,
         keep_bodies=args.keep_bodies,
     )
+
+
+def _models(name: str | None) -> list[LocalModel] | None:
+    if name is None:
+        return None
+    path = _BUNDLED if name == "bundled" else Path(name)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(document, dict) and "schema_version" in document:
+        return models_of_catalog(document)
+    return load_models(document["models"] if isinstance(document, dict) else document)
 
 
 def _answerer(args: argparse.Namespace) -> Answerer | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -132,8 +132,8 @@ class EndpointControl:
 def _plain(error: str | ErrorReply | None) -> Any:
     if not isinstance(error, ErrorReply):
         return error
-    document = asdict(error)
-    document["members"] = dict(error.members)
+    document: dict[str, Any] = {one.name: getattr(error, one.name) for one in fields(error)}
+    document["members"], document["extra_headers"] = dict(error.members), dict(error.extra_headers)
     if error.raw_body is not None:
         document["raw_body"] = error.raw_body.decode()
     return document

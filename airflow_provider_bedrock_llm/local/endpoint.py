@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalEndpoint", "SpawnedEndpoint"]
 
 _START_SECONDS = 30.0
+_PACKAGE_ROOT = str(Path(__file__).parents[2])
 
 
 class _Address:
@@ -64,7 +65,10 @@ class LocalEndpoint(_Address):
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="local-bedrock", daemon=True)
         self._thread.start()
-        self._ready.wait(_START_SECONDS)
+        if not self._ready.wait(_START_SECONDS):
+            self._failure = TimeoutError(
+                f"The local endpoint was not up after {_START_SECONDS} s. Is the machine busy?"
+            )
         if self._failure is not None:
             self._folder.cleanup()
             raise self._failure
@@ -131,7 +135,7 @@ class SpawnedEndpoint(_Address):
             [*command, *_flags(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([_PACKAGE_ROOT, *filter(None, sys.path)])},
         )
         assert self._process.stdout is not None  # noqa: S101 - a fact for the type checker
         line = self._process.stdout.readline()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .wire_errors import Refused, preset
@@ -35,6 +33,7 @@ class LocalModel:
     """One foundation model.
 
     `regions` and the values of `profiles` (profile id -> source regions) are shell patterns such as `us-*`.
+    `on_demand` False, or a region in `profile_only_regions`, means that the base id is refused there.
     `access` is "granted", or the name of an error in `wire_errors.PRESETS` that every call meets. `embedding`
     names the request and reply shape of InvokeModel: titan_v1, titan_v2, cohere_v3, cohere_v4 or nova.
     """
@@ -44,6 +43,8 @@ class LocalModel:
     regions: tuple[str, ...] = ("*",)
     profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_demand: bool = True
+    profile_only_regions: tuple[str, ...] = ()
+    converse: bool = True
     streaming: bool = True
     tools: bool = True
     system: bool = True
@@ -67,6 +68,10 @@ class LocalModel:
             raise ValueError(f"lifecycle={self.lifecycle!r} of {self.model_id}. Use ACTIVE or LEGACY.")
         if self.access != "granted":
             preset(self.access)
+
+    def is_on_demand(self, region: str) -> bool:
+        """Whether the base id can be called in a region."""
+        return self.on_demand and not _matches(region, self.profile_only_regions)
 
     @property
     def provider(self) -> str:
@@ -183,7 +188,7 @@ class ModelBook:
         model_or_none = self._models.get(asked)
         if model_or_none is None or not _matches(region, model_or_none.regions):
             raise Refused(preset("invalid_model"))
-        if not model_or_none.on_demand:
+        if not model_or_none.is_on_demand(region):
             raise Refused(preset("needs_profile").filled(model=asked))
         return _target(asked, model_or_none, asked, is_base_id=True)
 
@@ -222,15 +227,9 @@ def _matches(region: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(region, pattern) for pattern in patterns)
 
 
-def load_models(source: Path | Iterable[Mapping[str, Any]]) -> list[LocalModel]:
-    """Models from a JSON file (a list of objects, or an object with `models`), or from such objects.
-
-    The keys are the fields of `LocalModel`; ValueError names a key that is none.
-    """
-    if not isinstance(source, Path):
-        return [_load_model(entry) for entry in source]
-    document = json.loads(source.read_text(encoding="utf-8"))
-    return load_models(document["models"] if isinstance(document, dict) else document)
+def load_models(entries: Iterable[Mapping[str, Any]]) -> list[LocalModel]:
+    """Models from objects whose keys are the fields of `LocalModel`; ValueError names a key that is none."""
+    return [_load_model(entry) for entry in entries]
 
 
 def _load_model(entry: Mapping[str, Any]) -> LocalModel:

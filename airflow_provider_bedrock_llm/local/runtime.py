@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import inspect
 import logging
 from dataclasses import dataclass, replace
@@ -78,9 +79,8 @@ class Runtime:
     def __init__(self, state: EndpointState) -> None:
         self._state = state
         self._checks = _body_checks()
-        self._check_model_id = compile_shape(
-            load_service("bedrock-runtime").operation_model("Converse").input_shape.members["modelId"]
-        )
+        converse: Any = load_service("bedrock-runtime").operation_model("Converse").input_shape
+        self._check_model_id = functools.lru_cache(maxsize=1024)(compile_shape(converse.members["modelId"]))
 
     async def serve(
         self, request: web.BaseRequest, operation: str, asked: str, record: CallRecord
@@ -128,7 +128,7 @@ class Runtime:
 
     async def _converse(self, call: _Call, *, stream: bool) -> web.StreamResponse:
         state, model, body, record = self._state, call.target.model, call.body, call.record
-        if model.embedding:
+        if model.embedding or not model.converse:
             raise validation(
                 "This action doesn't support the model that you provided. Try again with a supported model."
             )

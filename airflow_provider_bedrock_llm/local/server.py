@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote as _unquote
 
 from aiohttp import web
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EndpointServer"]
 
 log = logging.getLogger(__name__)
+unquote = functools.lru_cache(maxsize=1024)(_unquote)
 _CONTROL = "/_local/"
 _SHUTDOWN_SECONDS = 0.2
 

@@ -57,7 +57,6 @@ class Stats:
         self.tokens: Counter[str] = Counter()
         self.log: deque[CallRecord] = deque(maxlen=_LOG_CALLS)
         self.bodies: deque[Any] = deque(maxlen=self.keep_bodies)
-        self.connections = 0
 
     def begin(self, operation: str) -> CallRecord:
         self.in_flight += 1

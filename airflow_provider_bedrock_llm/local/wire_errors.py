@@ -24,7 +24,8 @@ _NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 class ErrorReply:
     """One refusal as it goes over the wire.
 
-    `members` are further modelled members (`originalStatusCode`), `message_key` is "Message" where AWS's
+    `members` are further modelled members (`originalStatusCode`), `extra_headers` such as Retry-After go beside the
+    error's own, `message_key` is "Message" where AWS's
     authentication layer answers, `raw_body` replaces the JSON (a proxy's HTML page), and an empty `code` leaves the
     error header out.
     """
@@ -33,12 +34,14 @@ class ErrorReply:
     status: int
     message: str
     members: Mapping[str, Any] = field(default_factory=lambda: _NO_MEMBERS)
+    extra_headers: Mapping[str, str] = field(default_factory=lambda: _NO_MEMBERS)
     message_key: str = "message"
     raw_body: bytes | None = None
     content_type: str = "application/json"
 
     def headers(self) -> dict[str, str]:
-        return {"x-amzn-ErrorType": self.code + _NAMESPACE} if self.code else {}
+        named = {"x-amzn-ErrorType": self.code + _NAMESPACE} if self.code else {}
+        return {**named, **self.extra_headers}
 
     def body(self) -> bytes:
         if self.raw_body is not None:

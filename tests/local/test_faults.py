@@ -86,10 +86,11 @@ def test_the_control_address_refuses_an_unknown_part_of_a_rule(endpoint):
 
 
 def test_an_own_error_can_be_given(endpoint, runtime):
-    endpoint.control.fail(ErrorReply("ConflictException", 409, "Twice.", {"extra": 1}))
+    endpoint.control.fail(ErrorReply("ConflictException", 409, "Twice.", extra_headers={"Retry-After": "7"}))
     with pytest.raises(ClientError) as caught:
         runtime.converse(modelId=NOVA, messages=say("x"))
     assert caught.value.response["Error"] == {"Code": "ConflictException", "Message": "Twice."}
+    assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "7"
 
 
 def test_a_cut_connection_closes_without_an_answer(endpoint, runtime):

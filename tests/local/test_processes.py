@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -58,6 +59,43 @@ def test_a_wrong_setting_ends_the_command_with_a_clear_line(arguments, text):
     assert done.returncode == 2
     assert text in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+def models_of(endpoint, request, region):
+    client = make_client(endpoint, "bedrock", region=region)
+    request.addfinalizer(client.close)
+    return {one["modelId"]: one["inferenceTypesSupported"] for one in client.list_foundation_models()["modelSummaries"]}
+
+
+def test_the_bundled_catalog_can_be_served(request):
+    with LocalEndpoint.spawn(models="bundled", tls_port=None) as endpoint:
+        found = models_of(endpoint, request, "us-east-1")
+        assert len(found) > 50
+        assert found[HAIKU.removeprefix("us.")] == ["INFERENCE_PROFILE"]
+        assert "ON_DEMAND" in found[NOVA]
+        assert HAIKU.removeprefix("us.") in models_of(endpoint, request, "eu-central-1")
+        assert models_of(endpoint, request, "mars-north-1") == {}
+        client = make_client(endpoint)
+        request.addfinalizer(client.close)
+        assert client.converse(modelId=HAIKU, messages=say("x"))["stopReason"] == "end_turn"
+        with pytest.raises(client.exceptions.ValidationException, match="on-demand throughput"):
+            client.converse(modelId=HAIKU.removeprefix("us."), messages=say("x"))
+
+
+def test_models_and_answers_come_from_files(tmp_path, request):
+    (tmp_path / "models.json").write_text(json.dumps([{"model_id": "acme.tiny", "on_demand": True}]))
+    (tmp_path / "own_answers.py").write_text("def answer(call):\n    return 'own ' + call.text\n")
+    command = [*MODULE, "--port", "0", "--json", "--models", "models.json", "--answers", "own_answers:answer"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=tmp_path)
+    try:
+        address = SimpleNamespace(url=json.loads(process.stdout.readline())["url"])
+        client = make_client(address)
+        request.addfinalizer(client.close)
+        reply = client.converse(modelId="acme.tiny", messages=say("x"))
+        assert reply["output"]["message"]["content"] == [{"text": "own x"}]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
 
 
 PARSE = """
