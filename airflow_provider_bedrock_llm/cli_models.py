@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, lazy_load_command
@@ -44,12 +45,7 @@ MODELS_COMMAND = ActionCommand(
         Arg(("--variable-key",), default=DEFAULT_VARIABLE_KEY, help="the catalog's Variable"),
         Arg(("--conn-id",), default="bedrock_llm_default", help="refresh: the connection of the account"),
         Arg(("--max-bytes",), type=int, help="refresh: the room for the Variable, such as 4096 for a small backend"),
-        Arg(
-            ("--print",),
-            dest="print_only",
-            action="store_true",
-            help="refresh: print the Variable's text for a secrets backend, and write nothing",
-        ),
+        Arg(("--to-file",), help="refresh: write the text there instead of into the Variable, for a secrets backend"),
         ARG_OUTPUT,
     ),
 )
@@ -92,12 +88,17 @@ def _refresh(args: Namespace) -> None:
     settings: dict[str, Any] = {"variable_key": args.variable_key, "max_variable_bytes": args.max_bytes}
     if args.region:
         settings["regions"] = [args.region]
-    if args.print_only:
+    if args.to_file:
         settings["cache_mode"] = CacheMode.NONE
     catalog = model_catalog(BedrockLLMHook(bedrock_conn_id=args.conn_id), **settings)
     metadata = catalog.refresh_catalog()
-    if args.print_only:
-        print(catalog.learned_text())  # noqa: T201 - what the command is for
+    if args.to_file:
+        text = catalog.learned_text()
+        if text is None:
+            sys.exit(
+                f"What was learned does not fit --max-bytes={args.max_bytes}. Ask fewer regions, or give more room."
+            )
+        Path(args.to_file).write_text(text, encoding="utf-8")
     for region, cause in sorted(metadata.regions_failed.items()):
         _say(f"{region} gave no models: {cause}")
     _say(f"{len(catalog.list_models())} models, {_in_words(metadata)}.")

@@ -115,6 +115,7 @@ def _document(
     learned: Learned, bundle: Catalog, bundled_checksum: str, package_version: str, omitted: tuple[str, ...]
 ) -> dict[str, Any]:
     patch, usual = _pack_destinations(learned, bundle)
+    region_lists = _share_region_lists(patch)
     document: dict[str, Any] = {
         "description": _DESCRIPTION,
         "schema_version": LEARNED_SCHEMA_VERSION,
@@ -131,6 +132,7 @@ def _document(
             for region, failure in sorted(learned.failed.items())
         },
         "usual_destinations": usual,
+        "region_lists": region_lists,
         "models": patch,
     }
     if omitted:
@@ -152,7 +154,9 @@ def _read(document: Mapping[str, Any], bundle: Catalog, bundled_checksum: str) -
         if change is not None and (strange := sorted(change.keys() - _LEARNABLE)):
             raise ValueError(f"{strange[0]!r} is nothing that AWS tells about a model")
     regions = {region: datetime.fromisoformat(at) for at, asked in document["regions"].items() for region in asked}
-    learned = Learned(document["models"], regions, failed)
+    patch = copy.deepcopy(document["models"])
+    _write_out_region_lists(patch, document["region_lists"])
+    learned = Learned(patch, regions, failed)
     learned = _unpack_destinations(learned, bundle, document["usual_destinations"])
     catalog = learned.over(bundle)
     for model_id in learned.patch:
@@ -182,6 +186,35 @@ def _geo_profiles(
             geo = parse_model_id(sent_id).geo
             if geo not in {None, "global"} and not regions.keys().isdisjoint(profile["source_regions"]):
                 yield model_id, sent_id, str(geo), profile
+
+
+def _region_lists(patch: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """(object, key) of every list of regions in the profiles of a patch."""
+    for change in patch.values():
+        for profile in ((change or {}).get("profiles") or {}).values():
+            if profile and "source_regions" in profile:
+                yield profile, "source_regions"
+            destinations = (profile or {}).get("destinations") or {}
+            yield from ((destinations, source) for source, to in destinations.items() if to is not None)
+
+
+def _share_region_lists(patch: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Put a name in the place of a list that stands there more than once. Returns name -> list."""
+    counted = Counter(tuple(place[key]) for place, key in _region_lists(patch))
+    names = {
+        regions: f"list {number}"
+        for number, (regions, count) in enumerate(counted.most_common(), start=1)
+        if count > 1 and len(regions) > 1
+    }
+    for place, key in list(_region_lists(patch)):
+        place[key] = names.get(tuple(place[key]), place[key])
+    return {name: list(regions) for regions, name in names.items()}
+
+
+def _write_out_region_lists(patch: Mapping[str, Any], lists: Mapping[str, list[str]]) -> None:
+    for place, key in list(_region_lists(patch)):
+        if isinstance(place[key], str):
+            place[key] = list(lists[place[key]])
 
 
 def _pack_destinations(learned: Learned, bundle: Catalog) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]]]:

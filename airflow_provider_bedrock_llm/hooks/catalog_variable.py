@@ -24,7 +24,7 @@ class AirflowVariableStore:
     """Keeps one text per Airflow Variable.
 
     Writing always goes to the metadata database. A secrets backend that holds the same key wins when it is read, so a
-    catalog kept there has to be put there by hand: `airflow bedrock-llm models refresh --print`.
+    catalog kept there has to be put there by hand: `airflow bedrock-llm models refresh --to-file`.
     """
 
     def get(self, key: str) -> str | None:

@@ -19,6 +19,8 @@ def seen(tmp_path_factory):
     from airflow_database import database
 
     home = tmp_path_factory.mktemp("airflow")
+    dag_file = "# an Airflow DAG\nfrom harness.catalog_in_airflow import refresh_dag\n\ndag = refresh_dag()\n"
+    (home / "catalog_dag.py").write_text(dag_file)
     connection = {
         "conn_type": "bedrockllm",
         "login": "AKIAIOSFODNN7EXAMPLE",
@@ -107,10 +109,10 @@ def test_the_command_line_refreshes(seen):
     assert "regions answered" in seen["refresh"]["err"]
 
 
-def test_the_command_line_prints_the_text_for_a_small_secrets_backend(seen):
-    text = seen["print"]["out"].strip()
-    assert len(text.encode()) <= 4096
-    assert json.loads(text)["checksum"].startswith("sha256:")
+def test_the_command_line_writes_the_text_for_a_secrets_backend_with_little_room(seen):
+    assert len(seen["file"]["text"].encode()) <= 16_000
+    assert json.loads(seen["file"]["text"])["checksum"].startswith("sha256:")
+    assert "does not fit --max-bytes=10" in seen["too_small"]["code"]
 
 
 def test_the_command_line_ends_with_one_sentence_where_it_cannot(seen):
