@@ -211,6 +211,7 @@ class AioClients:
         session = AioSession()
         session.register_component("data_loader", _shared_loader)
         session.warm_up_loader_caches(service)
+        _ = session.full_config  # reads the AWS configuration files, and remembers them
         borrowed = None if credentials is None else _SessionCredentials(credentials)
         session.register_component("credential_provider", _CredentialProvider(borrowed))
         return session

@@ -109,5 +109,6 @@ def test_borrowed_and_own_credentials_contradict_each_other(own):
 
 
 def test_a_repr_shows_no_secret():
-    connection = parse_connection("c", login="AKIDCANARY", password="SECRETCANARY", extras={"aws_session_token": "TOKENCANARY"})
+    extras = {"aws_session_token": "TOKENCANARY"}
+    connection = parse_connection("c", login="AKIDCANARY", password="SECRETCANARY", extras=extras)
     assert "CANARY" not in repr(connection)
