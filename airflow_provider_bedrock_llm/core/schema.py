@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from pydantic import BaseModel, ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
 
@@ -27,6 +31,14 @@ _UNSAFE_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _NAME_LENGTH = 64
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _LITERALS = frozenset({"enum", "const", "default", "examples"})
+_RULE_LENGTH = 200
+_ENDS_AGAIN = {
+    "max_tokens": "it was cut off at maxTokens; raise maxTokens",
+    "model_context_window_exceeded": "it was cut off at the end of the model's context; shorten the prompt",
+    "guardrail_intervened": "a guardrail intervened",
+    "content_filtered": "a content filter took it away",
+}
+"""Stop reasons that the same question meets again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ class OutputSchema:
             raise ConfigurationError(
                 f"output_schema is not a JSON Schema: {error.message} (at {_path(error.path)}). Correct the schema."
             ) from error
+        _check_references(dict(self.json_schema))
 
     @classmethod
     def of(cls, schema: Mapping[str, Any] | type[BaseModel] | str) -> Self:
@@ -111,35 +124,38 @@ class OutputSchema:
             verdict = self.validate(self._value_of(response))
         except ValueError as error:
             verdict = Verdict(error=str(error))
-        if verdict.error is not None and response.get_stop_reason() == "max_tokens":
-            return Verdict(error="it was cut off at maxTokens; raise maxTokens", ask_again=False)
+        except RecursionError:
+            verdict = Verdict(error="the answer is nested too deeply")
+        ended = _ENDS_AGAIN.get(response.get_stop_reason() or "")
+        if verdict.error is not None and ended is not None:
+            return Verdict(error=ended, ask_again=False)
         return verdict
 
     def validate(self, value: Any) -> Verdict:
         """Hold a value against the schema."""
         value = self._repaired(value)
         if self.model is not None:
-            try:
-                return Verdict(self.model.model_validate(value))
-            except ValidationError as error:
-                first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-                return Verdict(error=f"{_path(first['loc'])}: {first['msg']}")
+            return _validated(self.model, value)
         found = best_match(self._validator.iter_errors(value))
         if found is not None:
-            return Verdict(error=f"{_path(found.absolute_path)}: breaks the schema's {found.validator!r} rule")
+            rule = json.dumps(found.validator_value, ensure_ascii=False)
+            rule = rule if len(rule) <= _RULE_LENGTH else f"{rule[:_RULE_LENGTH]}..."
+            return Verdict(error=f"{_path(found.absolute_path)}: breaks the schema's rule {found.validator!r}: {rule}")
         return Verdict(value)
 
     def messages_to_ask_again(self, response: BedrockResponse, error: str) -> list[dict[str, Any]]:
-        """The turns to append so that the model sees its answer and what was wrong with it."""
-        blocks = response.get_content_blocks()
-        text = f"This does not fit the required JSON Schema: {error}. Answer again, with all of it."
-        uses = [block["toolUse"] for block in blocks if "toolUse" in block]
-        content: list[dict[str, Any]] = [
-            {"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": text}], "status": "error"}}
-            for use in uses
-        ]
+        """The turns to append so that the model sees its answer and what was wrong with it; none where Bedrock would
+        not take the answer back.
+        """
+        blocks = [block for block in response.get_content_blocks() if _may_go_back(block)]
         if not blocks:
             return []
+        text = f"This does not fit the required JSON Schema: {error}. Answer again, with all of it."
+        content: list[dict[str, Any]] = [
+            {"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": text}], "status": "error"}}
+            for use in (block.get("toolUse") for block in blocks)
+            if use is not None and use.get("type") != "server_tool_use"
+        ]
         return [{"role": "assistant", "content": blocks}, {"role": "user", "content": content or [{"text": text}]}]
 
     def _value_of(self, response: BedrockResponse) -> Any:
@@ -151,7 +167,7 @@ class OutputSchema:
             raise ValueError("the answer has no text")
         fenced = _FENCE.match(text)
         try:
-            return json.loads(fenced.group(1) if fenced else text)
+            return _load_json(fenced.group(1) if fenced else text)
         except json.JSONDecodeError as error:
             raise ValueError(f"the answer is not JSON: {error.msg} at character {error.pos}") from error
 
@@ -165,14 +181,14 @@ class OutputSchema:
             held = repaired.get(name)
             if isinstance(held, str) and isinstance(rule, dict) and rule.get("type") in {"array", "object"}:
                 try:
-                    repaired[name] = json.loads(held)
-                except json.JSONDecodeError:
+                    repaired[name] = _load_json(held)
+                except ValueError:
                     continue
         return repaired
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
-        return Draft202012Validator(dict(self.json_schema))
+        return Draft202012Validator(dict(self.json_schema), registry=Registry())  # which fetches nothing
 
     @cached_property
     def _closed(self) -> dict[str, Any]:
@@ -189,6 +205,36 @@ class OutputSchema:
     def _tool(self) -> dict[str, Any]:
         description = self.json_schema.get("description") or "Give the answer by calling this tool."
         return {"name": self.name, "description": description, "inputSchema": {"json": self._closed}, "strict": True}
+
+
+def _validated(model: type[BaseModel], value: Any) -> Verdict:
+    try:
+        # As JSON, so that strict classes take dates, enums and tuples in the form that JSON has for them.
+        return Verdict(model.model_validate_json(json.dumps(value)))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return Verdict(error=f"{_path(first['loc'])}: {first['msg']}")
+    except Exception as error:  # noqa: BLE001 - the caller's code; its fault must not lose a paid answer's record
+        return Verdict(error=f"{model.__name__} raised {type(error).__name__}", ask_again=False)
+
+
+def _load_json(text: str) -> Any:
+    """Read JSON as its standard has it: Python's reader also takes NaN and infinities, which others cannot read."""
+    return json.loads(text, parse_constant=_not_json, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _not_json(text)
+
+
+def _not_json(text: str) -> NoReturn:
+    raise ValueError(f"the answer is not JSON: {text} is not a number that JSON has")
+
+
+def _may_go_back(block: Mapping[str, Any]) -> bool:
+    """Bedrock refuses blank texts; botocore refuses the stand-in for blocks that it does not know."""
+    return bool(block["text"].strip()) if "text" in block else "SDK_UNKNOWN_MEMBER" not in block
 
 
 def load_object(path: str, setting: str) -> Any:
@@ -211,6 +257,32 @@ def load_object(path: str, setting: str) -> Any:
         ) from error
 
 
+def _check_references(schema: dict[str, Any]) -> None:
+    """A reference that leads nowhere would be met only after the first answer was paid for."""
+    resource = DRAFT202012.create_resource(schema)
+    base = resource.id() or ""
+    resolver = Registry().with_resource(base, resource).resolver(base)
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable as error:
+            raise ConfigurationError(
+                f"output_schema refers to {reference!r}, which is not in it. Put it under $defs; nothing is fetched."
+            ) from error
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for key, value in schema.items():
+            if key not in _LITERALS and not (isinstance(value, dict) and "$id" in value):
+                yield from _references(value)
+
+
 def _close(schema: Any) -> Any:
     """Bedrock refuses objects that leave `additionalProperties` open, at any depth (future-agi#412)."""
     if isinstance(schema, list):
@@ -223,7 +295,10 @@ def _close(schema: Any) -> Any:
             closed[key] = {name: _close(inner) for name, inner in value.items()}
         else:
             closed[key] = value if key in _LITERALS else _close(value)
-    if closed.get("type") == "object" and isinstance(closed.get("properties"), dict):
+    kinds = closed.get("type")
+    if (kinds == "object" or (isinstance(kinds, list) and "object" in kinds)) and isinstance(
+        closed.get("properties"), dict
+    ):
         closed.setdefault("additionalProperties", False)
     return closed
 
