@@ -18,7 +18,7 @@ from airflow_provider_bedrock_llm.core.faults import Fault, classify
 from airflow_provider_bedrock_llm.core.pricing import Prices, cost_usd
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
 from airflow_provider_bedrock_llm.core.schema import OutputSchema, Verdict, load_object
-from airflow_provider_bedrock_llm.core.transport import Failure, Reply, WireRequest
+from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.limiter import RouteBook, Ticket
@@ -51,6 +51,7 @@ class ConversePolicy:
         inference_config: settings under those of the request.
         prices_for: (id sent, region) -> prices, None where they are not known.
         takes_output_config: id sent -> whether the model has native structured output.
+        takes_prefill: id sent -> whether the model goes on from an assistant message that it is given.
         setting: what error messages name.
     """
 
@@ -61,6 +62,7 @@ class ConversePolicy:
     inference_config: Mapping[str, Any] | None = None
     prices_for: PricesFor = _no_price
     takes_output_config: Callable[[str], bool] = _no_capability
+    takes_prefill: Callable[[str], bool] = _no_capability
     setting: Setting = field(default_factory=Setting)
     validate: Callable[[Any], ValidationResult] | None = field(init=False, default=None)
 
@@ -152,7 +154,7 @@ class Conversation:
                 fault=str(fault),
                 failure=failure,
                 request_id=failure.request_id,
-                may_have_cost=fault.may_have_cost,
+                may_have_cost=fault.may_have_cost or failure.kind is FailureKind.STREAM,
             )
         )
         return self._next(
@@ -164,7 +166,8 @@ class Conversation:
         route = self._call.route
         usage = reply.data.get("usage") or {}
         tier = (reply.data.get("serviceTier") or {}).get("type")
-        cost = cost_usd(usage, self._policy.prices_for(route.model_id, route.region), tier=tier)
+        prices = self._policy.prices_for(route.model_id, route.region)
+        cost = cost_usd(usage, prices, tier=tier) if usage else None
         self._book.finish(self._ticket, None, now)
         self._attempts.append(
             self._attempt(
@@ -252,7 +255,7 @@ class Conversation:
         )
 
     def _account(self, now: float) -> dict[str, Any]:
-        answered = [attempt.cost_usd for attempt in self._attempts if attempt.usage != Usage()]
+        answered = [attempt.cost_usd for attempt in self._attempts if attempt.failure is None]
         known = [cost for cost in answered if cost is not None]
         return {
             "attempts": tuple(self._attempts),
