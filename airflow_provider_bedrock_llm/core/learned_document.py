@@ -23,10 +23,10 @@ from airflow_provider_bedrock_llm.core.learned import (
     spread_destinations,
 )
 from airflow_provider_bedrock_llm.core.merge_patch import make_patch
-from airflow_provider_bedrock_llm.core.model_id import ModelIdError, parse_model_id
+from airflow_provider_bedrock_llm.core.model_id import ModelIdError, is_arn, parse_model_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["LEARNED_SCHEMA_VERSION", "learned_from_text", "learned_to_text"]
 
@@ -52,7 +52,16 @@ _LEARNABLE = frozenset(
         "streaming",
     }
 )
-_COSMETIC = ("aws_name", "input_modalities", "output_modalities", "streaming")
+_OMITTABLE = (
+    "application_profiles",
+    "aws_name",
+    "input_modalities",
+    "output_modalities",
+    "streaming",
+    "lifecycle",
+    "destinations",
+)
+_OMIT_COUNTS = (0, 1, 5, 6, 7)
 
 
 def learned_to_text(
@@ -71,13 +80,15 @@ def learned_to_text(
         bundled_checksum: the bundle's checksum: with another bundle the difference means nothing.
         package_version: for the reader.
         max_bytes: the room in the store. Indented where there is room; what does not fit without indentation is left
-            out in steps, and `omitted` names it: first names, modalities and streaming, then lifecycles, then
+            out in steps, and `omitted` names it: first application profiles (their ARNs work all the same, but their
+            model and price are not known then), then names, modalities and streaming, then lifecycles, then
             destination regions.
 
     Returns:
         None where even the last step does not fit.
     """
-    for omitted in ((), _COSMETIC, (*_COSMETIC, "lifecycle"), (*_COSMETIC, "lifecycle", "destinations")):
+    for count in _OMIT_COUNTS:
+        omitted = _OMITTABLE[:count]
         document = _document(_without(learned, bundle, omitted), bundle, bundled_checksum, package_version, omitted)
         for layout in ({"indent": 1}, {"separators": (",", ":")}):
             text = json.dumps(document, ensure_ascii=False, **layout)
@@ -112,7 +123,7 @@ def learned_from_text(text: str, bundle: Catalog, *, bundled_checksum: str) -> L
 
 
 def _document(
-    learned: Learned, bundle: Catalog, bundled_checksum: str, package_version: str, omitted: tuple[str, ...]
+    learned: Learned, bundle: Catalog, bundled_checksum: str, package_version: str, omitted: Sequence[str]
 ) -> dict[str, Any]:
     patch, usual = _pack_destinations(learned, bundle)
     region_lists = _share_region_lists(patch)
@@ -259,23 +270,24 @@ def _unpack_destinations(learned: Learned, bundle: Catalog, usual: Mapping[str, 
     return replace(learned, patch=patch)
 
 
-def _without(learned: Learned, bundle: Catalog, omitted: tuple[str, ...]) -> Learned:
-    if not omitted:
-        return learned
+def _without(learned: Learned, bundle: Catalog, omitted: Sequence[str]) -> Learned:
     patch = copy.deepcopy(dict(learned.patch))
     for model_id, change in list(patch.items()):
-        if change is None:
+        if change is None or not omitted:
             continue
         known = model_id in bundle.models
         for key in omitted:
             if known or key == "lifecycle":
                 change.pop(key, None)
-        for profile in (change.get("profiles") or {}).values():
-            if profile and "destinations" in omitted:
+        if profiles := {
+            sent_id: profile
+            for sent_id, profile in change.pop("profiles", {}).items()
+            if not ("application_profiles" in omitted and is_arn(sent_id))
+        }:
+            change["profiles"] = profiles
+        if "destinations" in omitted:
+            for profile in filter(None, profiles.values()):
                 profile.pop("destinations", None)
-        change["profiles"] = {sent: profile for sent, profile in change.get("profiles", {}).items() if profile != {}}
-        if not change["profiles"]:
-            del change["profiles"]
         if known and not change:
             del patch[model_id]
     return replace(learned, patch=patch)

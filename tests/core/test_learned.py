@@ -276,12 +276,14 @@ class TestDocument:
         ends = datetime(2027, 6, 1, tzinfo=UTC)
         facts = {"modelName": "long " * 40, "modelLifecycle": {"status": "LEGACY", "endOfLifeTime": ends}}
         models = [model(A, **facts), *(model(f"acme.m{number}", **facts) for number in range(9))]
-        learned = learned_from({"us-east-1": answer(models, [profile(f"us.{A}", *self.FAR)])})
+        own = [application_profile("us-east-1", f"a1b2c3d4e5f{number}", A, "us-east-1") for number in range(5)]
+        learned = learned_from({"us-east-1": answer(models, [profile(f"us.{A}", *self.FAR), *own])})
         sizes = range(len(self.text(learned)), 400, -60)
         texts = [text for size in sizes if (text := self.text(learned, max_bytes=size))]
-        omitted = [tuple(json.loads(text).get("omitted", ())) for text in texts]
-        names = ("aws_name", "input_modalities", "output_modalities", "streaming")
-        assert list(dict.fromkeys(omitted)) == [(), names, (*names, "lifecycle"), (*names, "lifecycle", "destinations")]
+        omitted = [json.loads(text).get("omitted", []) for text in texts]
+        order = ["application_profiles", "aws_name", "input_modalities", "output_modalities", "streaming", "lifecycle"]
+        assert list(dict.fromkeys(map(len, omitted))) == [0, 1, 5, 6, 7]
+        assert omitted[-1] == [*order, "destinations"]
         for text in texts:
             card = self.read(text).over(BUNDLE).card(A)
             assert access_options(card, "us-east-1") == access_options(learned.over(BUNDLE).card(A), "us-east-1")
