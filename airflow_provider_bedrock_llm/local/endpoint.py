@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ from .state import EndpointState
 from .upstream import UpstreamAnswerer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
 __all__ = ["LocalEndpoint", "SpawnedEndpoint"]
@@ -100,29 +101,22 @@ class LocalEndpoint(_Address):
             await self._stopping.wait()
 
 
-class serving:  # noqa: N801 - reads as a verb where it is used
+@contextlib.asynccontextmanager
+async def serving(state: EndpointState, folder: Path) -> AsyncIterator[tuple[str, str | None, Path | None]]:
     """Runs a server while an `async with` block lasts; gives (url, tls_url, ca_path)."""
-
-    def __init__(self, state: EndpointState, folder: Path) -> None:
-        self._state, self._folder = state, folder
-        self._server = EndpointServer(state)
-
-    async def __aenter__(self) -> tuple[str, str | None, Path | None]:
-        settings = self._state.settings
-        tls = ca_path = None
-        if settings.tls_port is not None:
-            tls, ca_path = make_certificate(self._folder, settings.host)
-        await self._server.start(tls)
-        host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - only compared
-        shown = f"[{host}]" if ":" in host else host
-        tls_url = f"https://{shown}:{self._server.tls_port}" if tls else None
-        return f"http://{shown}:{self._server.port}", tls_url, ca_path
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._server.stop()
-        answerer = self._state.settings.answerer
-        if isinstance(answerer, UpstreamAnswerer):
-            await answerer.close()
+    settings, server = state.settings, EndpointServer(state)
+    tls = ca_path = None
+    if settings.tls_port is not None:
+        tls, ca_path = make_certificate(folder, settings.host)
+    await server.start(tls)
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - only compared
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        yield f"http://{shown}:{server.port}", f"https://{shown}:{server.tls_port}" if tls else None, ca_path
+    finally:
+        await server.stop()
+        if isinstance(settings.answerer, UpstreamAnswerer):
+            await settings.answerer.close()
 
 
 class SpawnedEndpoint(_Address):

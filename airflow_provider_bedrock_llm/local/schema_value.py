@@ -28,23 +28,10 @@ __all__ = ["UnusableSchemaError", "generate_value"]
 _ATTEMPTS = 40
 _DEEP = 6
 _TOO_DEEP = 40
-_SURE = frozenset(
-    [
-        "$schema",
-        "$id",
-        "$defs",
-        "definitions",
-        "$ref",
-        "$comment",
-        "title",
-        "description",
-        "default",
-        "examples",
-        "type",
-        "enum",
-        "const",
-        "properties",
-        "required",
+_NOTES = frozenset({"title", "description", "default", "examples", "$comment"})
+_SURE = _NOTES | {
+    *("$schema", "$id", "$defs", "definitions", "$ref", "type", "enum", "const", "properties", "required"),
+    *(
         "items",
         "minItems",
         "maxItems",
@@ -53,8 +40,9 @@ _SURE = frozenset(
         "minLength",
         "maxLength",
         "format",
-    ]
-)
+        "additionalProperties",
+    ),
+}
 _FORMATS: Mapping[str, Callable[[random.Random], str]] = {
     "date": lambda draws: f"2025-{draws.randint(1, 12):02}-{draws.randint(1, 28):02}",
     "time": lambda draws: f"{draws.randint(0, 23):02}:{draws.randint(0, 59):02}:00Z",
@@ -102,12 +90,9 @@ def _is_sure(schema: Any) -> bool:
     """Whether values for the schema are right by construction."""
     if not isinstance(schema, dict):
         return schema is True
-    if not _SURE.issuperset(schema) or (
-        "enum" in schema
-        and len(schema.keys() & {"type", "enum"}) != len(schema.keys() & _SURE - {"title", "description", "default"})
-    ):
+    if not _SURE.issuperset(schema) or ("enum" in schema and schema.keys() - _NOTES - {"enum", "type"}):
         return False
-    if schema.get("additionalProperties", False) not in {True, False}:
+    if not isinstance(schema.get("additionalProperties", False), bool):
         return False
     children = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
     if "items" in schema:
