@@ -28,7 +28,7 @@ demo: venv ## a real Airflow enriches 3,708 reviews through a local Bedrock endp
 bench: venv ## requests per second and CPU per request, ours beside bare aiobotocore and boto3 in threads
 	$(BIN)/python -m tests.bench
 
-test: test-core-bare test-botocore144 test-fast test-processes ## everything
+test: lint test-core-bare test-botocore144 test-fast test-processes ## everything
 
 test-fast: venv ## all tests but those that start real Airflow processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes"

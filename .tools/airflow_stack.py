@@ -201,8 +201,9 @@ class AirflowStack:
         self._wait(f"The DAG processor has not found {dag_id}", is_known, timeout_seconds)
 
     def trigger_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
-        """Start a run of a DAG, once the DAG processor knows it, and return its run id."""
+        """Start a run of a DAG, once the DAG processor knows it, and return its run id. Other DAGs stay paused."""
         self.wait_for_dag(dag_id)
+        self.rest("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
         run_id = run_id or f"manual__{time.strftime('%Y%m%dT%H%M%S')}_{secrets.token_hex(3)}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         try:
@@ -292,7 +293,6 @@ class AirflowStack:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__FERNET_KEY": self._fernet_key(),

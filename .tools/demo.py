@@ -71,7 +71,8 @@ def _demonstrate(options: argparse.Namespace, screen: DemoScreen, running: conte
         text = f"The run of {DAG_ID} did not succeed. The log of its task ends with:\n{_tail_of(airflow.task_logs())}"
         screen.explain(text, logs=airflow.home)
         return 1
-    good = screen.show_result(_records(job), _manifest(job), _input_ids(), endpoint.control.stats().calls, job)
+    calls = endpoint.control.stats().by_operation["Converse"]
+    good = screen.show_result(_records(job), _manifest(job), _input_ids(), calls, job)
     if options.stay:
         screen.say(f"Airflow stays up at {airflow.url} until Ctrl-C.")
         signal.pause()
