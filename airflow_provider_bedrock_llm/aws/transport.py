@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["AioTransport", "BotoTransport", "CappedTransport"]
 
 _SERVICE = "bedrock-runtime"
+_BLOB = "body"
+"""InvokeModel's answer: the one member of all operations used here that is read on from the connection."""
 
 
 class BotoTransport:
@@ -35,6 +37,8 @@ class BotoTransport:
         try:
             client = self._clients.engine_client(_SERVICE, request.region)
             data = getattr(client, request.operation)(**request.params)
+            if _BLOB in data:
+                data[_BLOB] = data[_BLOB].read()
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
         return _reply(data, time.monotonic() - started)
@@ -60,6 +64,8 @@ class AioTransport:
         try:
             client = await self._clients.engine_client(_SERVICE, request.region)
             data = await getattr(client, request.operation)(**request.params)
+            if _BLOB in data:
+                data[_BLOB] = await data[_BLOB].read()
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
         return _reply(data, time.monotonic() - started)
@@ -75,7 +81,7 @@ class AioTransport:
 
 def _reply(data: dict[str, Any], duration_seconds: float) -> Reply:
     metadata = data.pop("ResponseMetadata", {})
-    return Reply(data, metadata.get("RequestId"), duration_seconds)
+    return Reply(data, metadata.get("RequestId"), duration_seconds, metadata.get("HTTPHeaders") or {})
 
 
 class CappedTransport:

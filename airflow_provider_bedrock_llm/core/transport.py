@@ -7,11 +7,11 @@ Whoever calls AWS (boto3 in threads, aiobotocore on an event loop, a test's fake
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - a type of public fields
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["AsyncTransport", "Failure", "FailureKind", "Reply", "Transport", "WireRequest"]
+__all__ = ["AsyncTransport", "Dialect", "Failure", "FailureKind", "Reply", "Transport", "WireRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class Reply:
         data: the reply as botocore parses it, without `ResponseMetadata`.
         request_id: AWS's id of the call.
         duration_seconds: from sending to the parsed answer.
+        headers: the HTTP headers, names in lower case; some operations say only there how many tokens were read.
     """
 
     data: Mapping[str, Any]
     request_id: str | None
     duration_seconds: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class FailureKind(StrEnum):
@@ -92,6 +94,18 @@ class Failure:
     def __str__(self) -> str:
         """Code and text, as they came."""
         return f"{self.code or self.kind}: {self.message}" if self.message else self.code or str(self.kind)
+
+
+class Dialect(Protocol):
+    """Says a request of Converse's shape as another operation, so that the same engine can drive it."""
+
+    def to_wire(self, request: WireRequest) -> WireRequest:
+        """The request of the other operation."""
+        ...
+
+    def from_wire(self, request: WireRequest, reply: Reply) -> Reply | Failure:
+        """Its reply in the shape that the engine reads, for the request as it was before."""
+        ...
 
 
 class Transport(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_bedrock_llm.aws.catalog_bundle import load_bundled_catalog
 from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
+from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
 from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
 from airflow_provider_bedrock_llm.core.access import AccessOption, options_for
@@ -31,25 +31,32 @@ from airflow_provider_bedrock_llm.core.diagnosis import Setting
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ParallelExecutionError
 from airflow_provider_bedrock_llm.core.parallel_response import ParallelResponse
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
-from airflow_provider_bedrock_llm.core.routes import ModelChoice, RoutePlan
+from airflow_provider_bedrock_llm.core.routes import RoutePlan
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list, model_choice, named_requests
 from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection, parse_connection
+from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
+from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import boto3.session
     from pydantic import BaseModel
 
     from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.limiter import RouteBook
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
+    from airflow_provider_bedrock_llm.core.routes import ModelChoice
+    from airflow_provider_bedrock_llm.core.transport import AsyncTransport, Dialect
 
 __all__ = ["BedrockLLMHook"]
 
 _RUNTIME = "bedrock-runtime"
 
 
-class BedrockLLMHook(AwsBaseHook):
+class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
     Args:
@@ -88,12 +95,14 @@ class BedrockLLMHook(AwsBaseHook):
     ) -> None:
         super().__init__(aws_conn_id=None, client_type=_RUNTIME)
         self.bedrock_conn_id = bedrock_conn_id
-        self._models = _listed(models, "models")
-        self._regions = _listed(regions, "regions")
-        self._boto3_config = _expect(boto3_config, Boto3Config, "boto3_config")
-        self._retry_config = _expect(retry_config, RetryConfig, "retry_config")
-        self._parallel_config = _expect(parallel_config, ParallelProcessingConfig, "parallel_config")
-        self._validation = _expect(response_validation_config, ResponseValidationConfig, "response_validation_config")
+        self._models = expect_list(models, "models")
+        self._regions = expect_list(regions, "regions")
+        self._boto3_config = expect_kind(boto3_config, Boto3Config, "boto3_config")
+        self._retry_config = expect_kind(retry_config, RetryConfig, "retry_config")
+        self._parallel_config = expect_kind(parallel_config, ParallelProcessingConfig, "parallel_config")
+        self._validation = expect_kind(
+            response_validation_config, ResponseValidationConfig, "response_validation_config"
+        )
         self._inference_config = default_inference_config
         self._schema = None if output_schema is None else OutputSchema.of(output_schema)
 
@@ -192,21 +201,25 @@ class BedrockLLMHook(AwsBaseHook):
                 "No model is configured. Give `models=[...]`, best first, or set models in the connection "
                 f"{self.bedrock_conn_id!r}."
             )
-        return tuple(_choice(model) for model in models)
+        return tuple(model_choice(model) for model in models)
 
-    def plan(self) -> RoutePlan:
+    def plan(self, choices: Sequence[ModelChoice] | None = None) -> RoutePlan:
         """The routes that requests take. Makes no call.
+
+        Args:
+            choices: other models than those of the hook.
 
         Raises:
             UnknownModelError: a model's name is not known.
             ConfigurationError: no model can be asked in any region.
         """
-        resolved = {choice.model: self.catalog.resolve(choice.model) for choice in self.choices}
+        choices = self.choices if choices is None else choices
+        resolved = {choice.model: self.catalog.resolve(choice.model) for choice in choices}
 
         def access_options(model: str, region: str) -> tuple[AccessOption, ...]:
             return options_for(resolved[model], region)
 
-        return RoutePlan(self.choices, self.get_available_regions(), self.retry_config, access_options)
+        return RoutePlan(choices, self.get_available_regions(), self.retry_config, access_options)
 
     def policy(self, *, deadline_seconds: float | None = None) -> ConversePolicy:
         """What requests have in common.
@@ -241,6 +254,7 @@ class BedrockLLMHook(AwsBaseHook):
         config: ParallelProcessingConfig,
         book: RouteBook | None = None,
         places: asyncio.Semaphore | None = None,
+        dialect: Dialect | None = None,
     ) -> tuple[AsyncEngine, AioTransport]:
         """An engine for the running event loop, and its transport, which the caller closes.
 
@@ -248,9 +262,12 @@ class BedrockLLMHook(AwsBaseHook):
             config: concurrency, load balancing and the time for one request.
             book: what is known of the account's routes, where several engines share it.
             places: a cap on calls in flight, where several engines share it.
+            dialect: how requests are said, where not as Converse.
         """
         transport = AioTransport(AioClients(self.client_settings.with_pool(config.max_concurrent_requests)))
-        capped = transport if places is None else CappedTransport(transport, places)
+        capped: AsyncTransport = transport if places is None else CappedTransport(transport, places)
+        if dialect is not None:
+            capped = AsyncDialectTransport(capped, dialect)
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
         return AsyncEngine(capped, policy, self.plan(), book, config.load_balancing_strategy), transport
 
@@ -283,7 +300,7 @@ class BedrockLLMHook(AwsBaseHook):
             ConfigurationError: two requests have the same id.
         """
         config = self._parallel_config or ParallelProcessingConfig()
-        named = _named(requests)
+        named = named_requests(requests)
         response = asyncio.run(self._converse_parallel(named, config))
         stops = config.failure_handling_strategy is not FailureHandlingStrategy.CONTINUE_ON_FAILURE
         if response.stopped_because and stops:
@@ -366,39 +383,3 @@ class BedrockLLMHook(AwsBaseHook):
         return parse_connection(
             self.bedrock_conn_id, login=found.login, password=found.password, extras=found.extra_dejson
         )
-
-
-def _expect(value: Any, kind: type, name: str) -> Any:
-    if value is not None and not isinstance(value, kind):
-        raise ConfigurationError(f"{name} is {type(value).__name__}. Give a {kind.__name__}, or None for the default.")
-    return value
-
-
-def _listed(value: Any, name: str) -> Any:
-    if isinstance(value, (str, bytes)) or (value is not None and not isinstance(value, Sequence)):
-        raise ConfigurationError(f"{name} is {type(value).__name__}. Give a list, best first.")
-    return value
-
-
-def _choice(model: str | Mapping[str, Any] | ModelChoice) -> ModelChoice:
-    if isinstance(model, ModelChoice):
-        return model
-    if isinstance(model, str):
-        return ModelChoice(model)
-    known = {"model", "region", "inference_config"}
-    if not isinstance(model, Mapping) or "model" not in model or set(model) - known:
-        raise ConfigurationError(
-            f"The model entry {model!r} is not understood. Give a name, or a dict with 'model' and perhaps 'region' "
-            "and 'inference_config'."
-        )
-    return ModelChoice(**model)
-
-
-def _named(requests: Sequence[BedrockConverseRequest]) -> dict[str, BedrockConverseRequest]:
-    named = {}
-    for index, request in enumerate(requests):
-        name = request.request_id or f"request-{index}"
-        if name in named:
-            raise ConfigurationError(f"Two requests have the id {name!r}. Give each its own `request_id`, or none.")
-        named[name] = request if request.request_id else replace(request, request_id=name)
-    return named
