@@ -63,7 +63,8 @@ async def run_enrichment(
     Raises:
         LLMManagerError: the job cannot go on; see `run_job`.
     """
-    engine, transport = hook.async_engine(spec.parallel, book, places)
+    open_engine = hook.async_embedding_engine if spec.operation == "embed" else hook.async_engine
+    engine, transport = open_engine(spec.parallel, book, places)
     try:
         return await run_job(
             spec,

@@ -66,6 +66,8 @@ class JobSpec:
         bedrock_conn_id: the Airflow connection; its secrets stay there.
         tags: who asks (dag, run, task); they go with every call as `requestMetadata`. AWS takes 16.
         output_uri: where the output goes; None for `output.jsonl` in the job's folder.
+        operation: `converse`, or `embed`: then the rendered template is the text to embed, and the request's
+            `additional_model_request_fields` are the `EmbeddingSettings`.
 
     Raises:
         ConfigurationError: settings that contradict each other.
@@ -94,6 +96,7 @@ class JobSpec:
     bedrock_conn_id: str = "bedrock_llm_default"
     tags: Mapping[str, str] = field(default_factory=dict)
     output_uri: str | None = None
+    operation: Literal["converse", "embed"] = "converse"
 
     def __post_init__(self) -> None:
         for name in ("job_uri", "source_uri", "output_uri"):
