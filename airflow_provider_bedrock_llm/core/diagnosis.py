@@ -16,6 +16,7 @@ from airflow_provider_bedrock_llm.core.errors import (
     RequestValidationError,
     ResponseValidationError,
     RetryExhaustedError,
+    StreamingError,
 )
 from airflow_provider_bedrock_llm.core.failover import GiveUp, Reason
 from airflow_provider_bedrock_llm.core.faults import Fault
@@ -91,6 +92,12 @@ def _explain(
             f"The request did not finish within its deadline of {retry.deadline_seconds:g} seconds "
             f"({_count(len(attempts), 'call')}). Raise `request_timeout_seconds` or `deadline_seconds`, "
             "or lower maxTokens; a call that was cut off may still be billed."
+        )
+    if end.reason is Reason.STREAM:
+        return StreamingError, (
+            f"{route} broke off its answer because of {_words(end.fault)}, after text of it was passed on. "
+            "Take that text as void and ask again, or let `recovery` do so: 'restart' asks again by itself, "
+            "'continue' goes on from there with models that can."
         )
     if end.fault is Fault.READ_TIMEOUT:
         return RequestTimeoutError, _timed_out(end, route, retry, setting)
@@ -220,6 +227,7 @@ _WORDS = {
     Fault.CONNECTION_FAILED: "a connection that could not be made",
     Fault.CONNECTION_LOST: "a connection that broke",
     Fault.STREAM_BROKEN: "a stream that broke off",
+    Fault.READ_TIMEOUT: "a silence longer than the read timeout",
     Fault.LISTED: "an error that `retryable_errors` lists",
 }
 

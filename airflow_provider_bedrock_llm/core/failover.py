@@ -69,6 +69,8 @@ class Reason(StrEnum):
     """The time is over."""
     ANSWERS = "answers"
     """Answers came and were rejected, as often as the caller wanted to pay for."""
+    STREAM = "stream"
+    """Text of a stream was passed on before it broke, and the caller's `StreamRecovery` ends it there."""
 
 
 @dataclass(frozen=True, slots=True)
