@@ -59,11 +59,15 @@ class _Dispatcher:
 
     def open(self, request: BedrockConverseRequest) -> Conversation:
         """Start a conversation over the routes that are this request's turn."""
+        return Conversation(self.policy, request, self._failover(), self.book)
+
+    def _failover(self) -> Failover:
+        """The rules over the routes whose turn it is."""
         routes = self.plan.routes(self._regions(next(self._turns)))
         failover = self._failovers.get(id(routes))  # the plan keeps its tuples, so their identity is theirs
         if failover is None:
             failover = self._failovers[id(routes)] = self.policy.failover(routes)
-        return Conversation(self.policy, request, failover, self.book)
+        return failover
 
     def _regions(self, turn: int) -> Sequence[str]:
         if self.balance is not LoadBalancingStrategy.LEAST_LOADED:
@@ -128,24 +132,36 @@ class Engine(_Dispatcher):
                     return response
 
     def _call(self, conversation: Conversation, call: Call) -> Call | Wait | BedrockResponse:
-        with self._turn:
-            left = conversation.seconds_left(self._clock())
-            if not self._turn.wait_for(lambda: self.book.has_room(call.route), left):
-                return conversation.give_up(self._clock())
-            wire = conversation.start(call, self._clock())
+        wire = self._enter(conversation, call)
+        if not isinstance(wire, WireRequest):
+            return wire
         try:
             if call.refresh_credentials:
                 self._transport.refresh_credentials()
             outcome = self._transport.send(wire)
         except BaseException:
-            with self._turn:
-                conversation.abandon(self._clock())
-                self._turn.notify_all()
+            self._abandon(conversation)
             raise
+        return self._leave(conversation, outcome)
+
+    def _enter(self, conversation: Conversation, call: Call) -> WireRequest | BedrockResponse:
+        """Wait for a place on the route; the end of the request where its deadline comes first."""
+        with self._turn:
+            left = conversation.seconds_left(self._clock())
+            if not self._turn.wait_for(lambda: self.book.has_room(call.route), left):
+                return conversation.give_up(self._clock())
+            return conversation.start(call, self._clock())
+
+    def _leave(self, conversation: Conversation, outcome: Reply | Failure) -> Call | Wait | BedrockResponse:
         with self._turn:
             step = conversation.take(outcome, self._clock(), self._draw())
             self._turn.notify_all()
         return step
+
+    def _abandon(self, conversation: Conversation) -> None:
+        with self._turn:
+            conversation.abandon(self._clock())
+            self._turn.notify_all()
 
 
 class AsyncEngine(_Dispatcher):
