@@ -126,7 +126,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Amazon Bedrock LLM",
-                "python-modules": [f"{_PACKAGE}.operators.converse", f"{_PACKAGE}.operators.parallel"],
+                "python-modules": [
+                    f"{_PACKAGE}.operators.catalog",
+                    f"{_PACKAGE}.operators.converse",
+                    f"{_PACKAGE}.operators.parallel",
+                ],
             }
         ],
         "triggers": [{"integration-name": "Amazon Bedrock LLM", "python-modules": [f"{_PACKAGE}.triggers.parallel"]}],
@@ -143,6 +147,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": _connection_fields(),
             }
         ],
+        "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {
             "bedrock_llm": {
                 "description": "Amazon Bedrock LLM",

@@ -62,8 +62,8 @@ def ids_of(output_uri):
 
 
 async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.02)  # noqa: ASYNC110 - the endpoint counts in another thread, and has no event for it
+    while not condition():  # noqa: ASYNC110 - the endpoint counts in another thread, and has no event for it
+        await asyncio.sleep(0.02)
 
 
 async def test_a_job_ends_with_one_event_of_uris_and_numbers(operator, trigger, connected, task_instance):
