@@ -2,6 +2,9 @@
 
     python .tools/build_catalog.py            write airflow_provider_bedrock_llm/aws/catalog_bundled.json
     python .tools/build_catalog.py --check    fail where the file in the tree is another one
+    python .tools/build_catalog.py --ask-aws  ask every region first, with the credentials that boto3 finds
+
+What AWS said is kept in catalog_aws.json, as a difference from the facts, and counts in every later build.
 
 The facts come from data files of public packages (airflow_provider_bedrock_llm/NOTICE names them). What this script
 adds is only spelling: the names and aliases of catalog_names.json, and for Claude both orders of family and version,
@@ -12,16 +15,23 @@ endpoint, and capabilities that a source gives to a whole family although its fi
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import re
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 TOOLS = Path(__file__).parent
 sys.path.insert(0, str(TOOLS.parent))
 
-from airflow_provider_bedrock_llm.core.catalog import Catalog, checksum_of, normal_name  # noqa: E402
+from airflow_provider_bedrock_llm.core.catalog import ACCOUNT, Catalog, checksum_of, normal_name  # noqa: E402
+from airflow_provider_bedrock_llm.core.learned import NOTHING_LEARNED, RegionAnswer, learn  # noqa: E402
+from airflow_provider_bedrock_llm.core.merge_patch import apply_patch  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BUNDLE = TOOLS.parent / "airflow_provider_bedrock_llm" / "aws" / "catalog_bundled.json"
 RENAMED = {"context_window": "context_window_tokens", "mantle": "other_endpoint"}
@@ -65,9 +75,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--facts", type=Path, default=TOOLS / "catalog_facts.json")
     parser.add_argument("--names", type=Path, default=TOOLS / "catalog_names.json")
+    parser.add_argument("--aws", type=Path, default=TOOLS / "catalog_aws.json")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    parser.add_argument("--ask-aws", action="store_true", help="write the --aws file anew")
     options = parser.parse_args()
     bundle = build(json.loads(options.facts.read_text()), json.loads(options.names.read_text()))
+    if options.ask_aws:
+        told = ask_aws(Catalog.from_dict(bundle))
+        options.aws.write_text(json.dumps(told, sort_keys=True, indent=1) + "\n")
+    if options.aws.exists():
+        bundle = with_aws(bundle, json.loads(options.aws.read_text()))
     Catalog.from_dict(bundle)
     text = json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     if options.check:
@@ -97,6 +114,61 @@ def build(facts: dict[str, Any], curated: dict[str, Any]) -> dict[str, Any]:
             SOURCE_NAMES[source["package"]][0]: source["regions"] for source in facts["sources"] if "regions" in source
         },
         "models": models,
+    }
+
+
+def ask_aws(catalog: Catalog, client_for: Callable[[str, str], Any] | None = None) -> dict[str, Any]:
+    """Ask every commercial region, and return what differs from the catalog. Raises RuntimeError if none answers."""
+    import boto3  # noqa: PLC0415 - only needed here
+
+    from airflow_provider_bedrock_llm.aws.catalog_source import AwsCatalogSource  # noqa: PLC0415
+    from airflow_provider_bedrock_llm.aws.region_discovery import bedrock_regions  # noqa: PLC0415
+
+    lock = threading.Lock()
+
+    def client_of_boto3(service: str, region: str) -> Any:
+        with lock:
+            return boto3.client(service, region_name=region)
+
+    source = AwsCatalogSource(client_for or client_of_boto3, timeout_seconds=180)
+    survey = source.survey(bedrock_regions())
+    for region, failure in sorted(survey.failures.items()):
+        print(f"{region} gave no models: {failure.code}: {failure.message}", file=sys.stderr)
+    if not survey.answers:
+        raise RuntimeError("AWS gave no models in any region. Give boto3 credentials that may list them.")
+    system_defined = {
+        region: RegionAnswer(answer.models, [told for told in answer.profiles if told["type"] == "SYSTEM_DEFINED"])
+        for region, answer in survey.answers.items()
+    }
+    learned = learn(catalog, NOTHING_LEARNED, system_defined, {}, source.now())
+    return {
+        "retrieved_at": source.now().isoformat(timespec="seconds"),
+        "regions": sorted(learned.regions),
+        "listed": sorted({told["modelId"] for answer in survey.answers.values() for told in answer.models}),
+        "models": learned.patch,
+    }
+
+
+def with_aws(bundle: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """Lay what AWS said over the facts, with AWS as the source."""
+    models = copy.deepcopy(apply_patch(bundle["models"], told["models"]))
+    for model_id, card in models.items():
+        for profile in card.get("profiles", {}).values():
+            profile["sources"] = ["aws" if source == ACCOUNT else source for source in profile["sources"]]
+        card["direct_regions"] = dict.fromkeys(card.get("direct_regions", {}), "aws_api") | {
+            region: source
+            for region, source in card.get("direct_regions", {}).items()
+            if source not in {ACCOUNT, "aws_api"}
+        }
+        sources = {source for source in card["sources"] if source != ACCOUNT}
+        if model_id in told["listed"] or not sources:
+            card |= {"sources": sorted({*sources, "aws"}), "confidence": "aws_api"}
+    return bundle | {
+        "models": models,
+        "checksum": checksum_of(models),
+        "generated_at": max(bundle["generated_at"], told["retrieved_at"]),
+        "sources": [*bundle["sources"], {"names": ["aws"], "package": "AWS", "data_date": told["retrieved_at"]}],
+        "asked_regions": bundle["asked_regions"] | {"aws": told["regions"]},
     }
 
 

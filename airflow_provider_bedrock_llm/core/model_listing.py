@@ -67,7 +67,7 @@ class ModelRow:
         rates = self.prices.on_demand if self.prices else None
         if rates is None or rates.input is None or rates.output is None:
             return None
-        return rates.input + rates.output
+        return round(rates.input + rates.output, 9)  # 0.1 + 0.2 must not exceed --max-price 0.3
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON-able data; None: not known."""

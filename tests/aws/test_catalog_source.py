@@ -1,16 +1,22 @@
 """AWS's control plane is asked over many regions; each region answers or fails on its own."""
 
+import importlib.util
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from harness.catalog_endpoint import HAIKU, MODELS, REGIONS, SONNET, clients_of
 
+from airflow_provider_bedrock_llm.aws.catalog_bundle import load_bundled_catalog
 from airflow_provider_bedrock_llm.aws.catalog_source import AwsCatalogSource
 from airflow_provider_bedrock_llm.aws.region_discovery import bedrock_partitions, bedrock_regions, partition_of
+from airflow_provider_bedrock_llm.core.catalog import Catalog
 from airflow_provider_bedrock_llm.core.learned import RegionAnswer, RegionFailure
 from airflow_provider_bedrock_llm.local import LocalEndpoint
 from airflow_provider_bedrock_llm.local.models import LocalModel
 
+REPOSITORY = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -140,3 +146,20 @@ class TestRegionDiscovery:
         assert partition_of("eu-central-1") == "aws"
         assert partition_of("us-gov-west-1") == "aws-us-gov"
         assert partition_of("mars-north-1") == "aws"
+
+
+def test_the_build_script_lays_what_aws_says_over_the_facts(endpoint):
+    """`.tools/build_catalog.py --ask-aws`: the snapshot of a release can come from AWS itself."""
+    spec = importlib.util.spec_from_file_location("build_catalog", REPOSITORY / ".tools" / "build_catalog.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    endpoint.control.models([LocalModel("acme.other", profiles={"us.acme.other": ("us-east-1",)})])
+    bundle = load_bundled_catalog()
+    told = script.ask_aws(bundle, clients_of(endpoint))
+    assert {"us-east-1", "ap-east-2"} <= set(told["regions"])
+    built = Catalog.from_dict(script.with_aws(bundle.to_dict(), told))
+    assert built.card("acme.brand-new-v1:0").sources == ("aws",)
+    assert set(built.card(HAIKU).direct_regions) == {"us-east-1", "eu-central-1"}
+    assert "ap-east-2" in built.card(HAIKU).asked_regions
+    assert built.card(SONNET).profile(f"us.{SONNET}").destinations_from("us-east-1")
+    assert "account" not in json.dumps(built.to_dict()["models"])

@@ -172,8 +172,10 @@ class TestWaterfall:
 
 
 class TestPartialAnswers:
-    def test_a_region_that_failed_is_recorded_and_asked_again_alone(self, make, endpoint, clock):
-        """reference/llmmanager.md 2.7, case 34: a partial answer is not cached as the whole."""
+    def test_case_34_a_partial_answer_is_not_cached_as_the_whole_and_what_failed_is_asked_again_alone(
+        self, make, endpoint, clock
+    ):
+        """reference/llmmanager.md 2.7, case 34."""
         endpoint.control.throttle(None, region="us-west-2")
         first = make()
         assert first.get_catalog_metadata().api_regions_queried == ("eu-central-1", "us-east-1")
@@ -187,7 +189,7 @@ class TestPartialAnswers:
         assert not second.get_catalog_metadata().regions_failed
         assert endpoint.control.stats().by_region == {"us-west-2": 3}
 
-    def test_a_failed_refresh_leaves_the_better_catalog_in_place(self, make, store, endpoint, caplog):
+    def test_case_34_a_failed_refresh_leaves_the_better_catalog_in_place(self, make, endpoint, caplog):
         """reference/llmmanager.md 2.7, case 34: not dropped, and not replaced by the snapshot."""
         catalog = make()
         good = catalog.ensure_catalog_available().models
@@ -222,8 +224,8 @@ class TestDamagedVariable:
         assert len(warnings(caplog)) == 1
         assert make().get_catalog_metadata().source is CatalogSource.CACHE
 
-    def test_an_edited_variable_is_not_trusted(self, make, store, endpoint, caplog):
-        """reference/llmmanager.md 2.7, case 35: what somebody planted is not taken."""
+    def test_case_35_what_somebody_planted_by_hand_is_not_taken(self, make, store, caplog):
+        """reference/llmmanager.md 2.7, case 35."""
         make().ensure_catalog_available()
         text = store.texts[DEFAULT_VARIABLE_KEY]
         store.texts[DEFAULT_VARIABLE_KEY] = text.replace("Acme Brand New", "Claude 3 Haiku")
@@ -307,6 +309,22 @@ class TestTwoTasksAtOnce:
         again = make(regions=["us-east-1", "us-west-2"]).get_catalog_metadata()
         assert again.source is CatalogSource.CACHE
         assert again.api_regions_queried == ("us-east-1", "us-west-2")
+
+    def test_case_40_one_catalog_answers_many_threads_from_its_first_question_on(self, make):
+        """reference/llmmanager.md 2.7, case 40: an index that is half built is never seen."""
+        catalog = make().ensure_catalog_available().merge({})
+        barrier, found = threading.Barrier(16), []
+
+        def ask():
+            barrier.wait()
+            found.append(catalog.resolve("Claude 3 Haiku").model_id.text)
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [HAIKU] * 16
 
     def test_many_at_once_leave_a_whole_variable(self, make, store):
         threads = [threading.Thread(target=make(force_refresh=True).ensure_catalog_available) for _ in range(6)]

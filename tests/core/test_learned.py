@@ -71,8 +71,8 @@ class TestLearn:
     def test_a_profile_that_can_be_called_from_nowhere_is_gone(self):
         assert learned_from({"eu-west-1": answer([])}).over(BUNDLE).card(A).profile(f"eu.{A}") is None
 
-    def test_direct_access_is_kept_per_region(self):
-        """reference/llmmanager.md 2.1, case 5: ON_DEMAND in one region is not ON_DEMAND in all."""
+    def test_case_5_on_demand_in_one_region_is_not_on_demand_in_all(self):
+        """reference/llmmanager.md 2.1, case 5."""
         learned = learned_from(
             {
                 "us-east-1": answer([model(B)]),
@@ -81,8 +81,8 @@ class TestLearn:
         )
         assert dict(learned.over(BUNDLE).card(B).direct_regions) == {"us-east-1": "account"}
 
-    def test_names_lifecycle_and_destinations_of_the_answer_are_kept(self):
-        """reference/llmmanager.md 2.1, case 6: nothing that says where data goes is thrown away."""
+    def test_case_6_names_lifecycle_and_where_data_goes_are_kept(self):
+        """reference/llmmanager.md 2.1, case 6."""
         ends = datetime(2026, 12, 24, tzinfo=UTC)
         learned = learned_from(
             {
@@ -138,8 +138,8 @@ class TestLearn:
         assert [option.assumed for option in access_options(catalog.card(A), "us-east-1")] == [False]
         assert [option.assumed for option in access_options(catalog.card(A), "us-west-2")] == [True]
 
-    def test_a_region_that_failed_keeps_what_was_known_and_is_not_empty(self):
-        """reference/llmmanager.md 2.7, case 34: one of many regions answering does not wipe the others."""
+    def test_case_34_a_region_that_failed_keeps_what_was_known_and_is_not_empty(self):
+        """reference/llmmanager.md 2.7, case 34."""
         first = learned_from({"us-east-1": answer([model(B)]), "eu-west-1": answer([model(B)])})
         second = learned_from({"us-east-1": answer([])}, first, {"eu-west-1": failed()}, NOW + DAY)
         assert dict(second.over(BUNDLE).card(B).direct_regions) == {"eu-west-1": "account"}
@@ -258,7 +258,7 @@ class TestDocument:
             {"models": {A: {"lifecycle": {"end_of_life": "soon"}}}},
             {"models": {A: {"prices": {"default": {"input": 0.0}}}}},
             {"regions": {"yesterday": ["us-east-1"]}},
-            {"regions": {"2026-11-21T12:00:00": ["us-east-1"]}},
+            {"regions": {"2026-11-21T12:00:00": ["us-east-1"]}},  # without a time zone: case 35
             {"failed": {"us-east-1": {}}},
             {"usual_destinations": {"us": 5}},
         ],
