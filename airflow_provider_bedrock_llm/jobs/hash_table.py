@@ -38,8 +38,10 @@ class _Shard:
         """Where the key is, or would go. 0 marks an empty slot."""
         keys, mask = self.keys, self.mask
         slot = (key >> 6) & mask
-        while keys[slot] not in {0, key}:
+        found = keys[slot]
+        while found and found != key:
             slot = (slot + 1) & mask
+            found = keys[slot]
         return slot
 
     def grown(self) -> _Shard:

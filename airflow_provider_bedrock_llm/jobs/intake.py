@@ -9,31 +9,27 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.core.errors import RequestValidationError, SourceError, TemplateError
 from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
-from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
-from airflow_provider_bedrock_llm.jobs.source import read_records
+from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, row_key
+from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
+from airflow_provider_bedrock_llm.jobs.source import RecordReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
+    from airflow_provider_bedrock_llm.jobs.ledger import Ledger
     from airflow_provider_bedrock_llm.jobs.question import Questions
+    from airflow_provider_bedrock_llm.jobs.source import Row
 
-__all__ = ["Asked", "Batch", "Intake", "ledger_key", "spec_fingerprint"]
+__all__ = ["SAME_AS", "Batch", "Intake", "spec_fingerprint"]
 
 _SHOWN_PROBLEMS = 5
 _ROWS_PER_LOOK = 4096
+_END: tuple[int, None] = (-1, None)
+
 SAME_AS = 1 << 63
 """In `Intake.places`: this record has the outcome of another one, whose index the other bits tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A record whose answer is awaited."""
-
-    index: int
-    id: str
-    hash: str
 
 
 @dataclass(slots=True)
@@ -63,17 +59,18 @@ class Intake:
     Args:
         spec: the job.
         questions: makes its requests.
-        ledger: where the answers are that the journal has, by `ledger_key`.
+        ledger: knows which answers the journal has.
     """
 
-    def __init__(self, spec: JobSpec, questions: Questions, ledger: HashTable) -> None:
+    def __init__(self, spec: JobSpec, questions: Questions, ledger: Ledger) -> None:
         self._spec = spec
         self._source = spec.source
         self._questions = questions
         self._ledger = ledger
         self._repeated: set[int] = set()
         self._first_asker = HashTable()
-        self._walk: Iterator[Record | BadRecord] | None = None
+        self._walk: Iterator[tuple[int, Row]] | None = None
+        self._reader = self._new_reader()
         self.places = array("Q")
         """Per record where its outcome is (`Place.pack`), 0 while it has none, or `SAME_AS` another's."""
 
@@ -91,18 +88,18 @@ class Intake:
             TemplateError: a record does not fit the template and `on_bad_record` is `fail`.
         """
         self._check_header()
-        ids = HashTable()
+        reader, ids = self._new_reader(), HashTable()
         problems: list[BadRecord] = []
         bad = total = 0
-        for record in self.records():
+        for index, row in enumerate(self._source.rows()):
             total += 1
             if total % _ROWS_PER_LOOK == 0 and not is_wanted():
                 return False
-            problem = record if isinstance(record, BadRecord) else self._problem(record, ids)
+            problem = self._problem(reader.read(index, row), row, ids)
             if problem is not None:
                 bad += 1
                 if problem.cause == "duplicate_id":
-                    self._repeated.add(problem.index)
+                    self._repeated.add(index)
                 if len(problems) < _SHOWN_PROBLEMS:
                     problems.append(problem)
         if total == 0:
@@ -120,9 +117,9 @@ class Intake:
 
     def records(self) -> Iterator[Record | BadRecord]:
         """Every row, from the start, with repeated ids told apart as far as `check` has seen them."""
-        rows = read_records(self._source.rows(), self._spec.id_columns, self._questions.columns)
-        for record in rows:
-            yield _repeats(record) if record.index in self._repeated and isinstance(record, Record) else record
+        reader = self._new_reader()
+        for index, row in enumerate(self._source.rows()):
+            yield self._told_apart(reader.read(index, row))
 
     def next(self, most_requests: int, most_rows: int) -> Batch:
         """Look further into the source.
@@ -135,21 +132,18 @@ class Intake:
             SourceError: the source cannot be read on, or is not what it was.
         """
         if self._walk is None:
-            self._walk = self.records()
+            self._walk = enumerate(self._source.rows())
         batch = Batch()
         for _ in range(most_rows):
-            record = next(self._walk, None)
-            if record is None:
+            index, row = next(self._walk, _END)
+            if row is None:
                 batch.ended = True
                 break
-            if record.index >= len(self.places):
+            if index >= len(self.places):
                 raise self.changed()
-            if isinstance(record, BadRecord):
-                batch.skipped.append(record.cause)
-            else:
-                self._look_up(record, batch)
-                if len(batch.requests) >= most_requests:
-                    break
+            self._look_up(index, row, batch)
+            if len(batch.requests) >= most_requests:
+                break
         return batch
 
     def changed(self) -> SourceError:
@@ -159,27 +153,50 @@ class Intake:
             "Run the task again: only what changed is asked and paid."
         )
 
-    def _look_up(self, record: Record, batch: Batch) -> None:
+    def _look_up(self, index: int, row: Row, batch: Batch) -> None:
+        row_name = row_key(self._questions.settings, row.text)
+        place = self._answer_of_row(index, row_name)
+        if place is not None:
+            self.places[index] = place
+            batch.reused += 1
+            return
+        record = self._told_apart(self._reader.read(index, row))
+        if isinstance(record, BadRecord):
+            batch.skipped.append(record.cause)
+            return
         try:
             request, request_hash = self._questions.ask(record)
         except (TemplateError, RequestValidationError):
             batch.skipped.append("template")
             return
         key = ledger_key(request_hash, record.id, dedupe=self._spec.dedupe)
-        place = self._ledger.get(key)
+        place = self._ledger.answer_of_request(key)
         if place is not None:
-            self.places[record.index] = place
+            self.places[index] = place
             batch.reused += 1
             return
         if self._spec.dedupe:
             first = self._first_asker.get(key)
             if first is not None:
-                self.places[record.index] = SAME_AS | first
+                self.places[index] = SAME_AS | first
                 batch.followed.append(first)
                 return
-            self._first_asker.put(key, record.index)
+            self._first_asker.put(key, index)
+        record_key = key if not self._spec.dedupe else ledger_key(request_hash, record.id, dedupe=False)
         batch.requests.append(request)
-        batch.asked.append(Asked(record.index, record.id, request_hash))
+        batch.asked.append(Asked(index, record.id, request_hash, record_key, row_name))
+
+    def _answer_of_row(self, index: int, row_name: int) -> int | None:
+        """Rows that are named by their content are told apart by counting, so each of them must be looked into."""
+        if not self._spec.id_columns or index in self._repeated:
+            return None
+        return self._ledger.answer_of_row(row_name)
+
+    def _new_reader(self) -> RecordReader:
+        return RecordReader(self._spec.id_columns, self._questions.columns)
+
+    def _told_apart(self, record: Record | BadRecord) -> Record | BadRecord:
+        return _repeats(record) if record.index in self._repeated and isinstance(record, Record) else record
 
     def template_problem(self, record: Record) -> BadRecord | None:
         """What is wrong with a record that the template does not take."""
@@ -191,12 +208,16 @@ class Intake:
             )
         return None
 
-    def _problem(self, record: Record, ids: HashTable) -> BadRecord | None:
+    def _problem(self, record: Record | BadRecord, row: Row, ids: HashTable) -> BadRecord | None:
+        if isinstance(record, BadRecord):
+            return record
         if self._spec.id_columns:
             key = hash_key(record.id)
             if ids.get(key) is not None:
                 return _repeats(record)
             ids.put(key, record.line)
+        if self._ledger.answer_of_row(row_key(self._questions.settings, row.text)) is not None:
+            return None
         return self.template_problem(record)
 
     def _check_header(self) -> None:
@@ -224,11 +245,6 @@ class Intake:
 def _repeats(record: Record) -> BadRecord:
     problem = f"line {record.line} has the id {record.id!r}, which an earlier line has too"
     return BadRecord(record.index, None, record.fields, record.line, "duplicate_id", problem)
-
-
-def ledger_key(request_hash: str, record_id: str, *, dedupe: bool) -> int:
-    """Under what an answer is found again: its request, and its record unless records may share answers."""
-    return hash_key(request_hash, "" if dedupe else record_id)
 
 
 def spec_fingerprint(spec: JobSpec) -> str:

@@ -26,7 +26,7 @@ _FOLDER = "results"
 _PART_NAME = re.compile(r"(\d+)-(\d+)\.jsonl")
 _OFFSET_BITS = 40
 _READERS = 8
-_CACHE_BYTES = 32 * 1024 * 1024
+_CACHE_BYTES = 8 * 1024 * 1024
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -136,8 +136,8 @@ class Journal:
         """
         self._folder.child(self.parts[part.number]).write(part.data)
 
-    def scan(self, count: int) -> Iterator[tuple[Place, dict[str, Any]]]:
-        """Read the lines of the first parts, oldest first.
+    def read_parts(self, count: int) -> Iterator[tuple[int, bytes]]:
+        """The first parts, oldest first, each with its number.
 
         Args:
             count: how many parts.
@@ -145,36 +145,18 @@ class Journal:
         Raises:
             OutputError: a part cannot be read.
         """
-        reader = PartReader(self)
         with ThreadPoolExecutor(_READERS, "bedrock-llm-journal") as pool:
             for first in range(0, count, _READERS):
                 numbers = range(first, min(first + _READERS, count))
-                for number, data in zip(numbers, pool.map(reader.fetch, numbers), strict=True):
-                    yield from _lines(number, data)
+                yield from zip(numbers, pool.map(self.read_part, numbers), strict=True)
 
-    def _name(self, number: int) -> str:
-        return f"{self._lease.epoch:06d}-{number:08d}.jsonl"
-
-    def location(self, number: int) -> Location:
-        """The file of a part."""
-        return self._folder.child(self.parts[number])
-
-
-class PartReader:
-    """Reads single lines. Neighbours share a part, so the parts read last are kept, up to 32 MiB."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
-        self._kept_bytes = 0
-
-    def fetch(self, number: int) -> bytes:
+    def read_part(self, number: int) -> bytes:
         """A whole part.
 
         Raises:
             OutputError: it cannot be read.
         """
-        place = self._journal.location(number)
+        place = self._folder.child(self.parts[number])
         try:
             return place.read()
         except OSError as error:
@@ -182,6 +164,18 @@ class PartReader:
                 f"Results in {place.uri!r} cannot be read: {type(error).__name__}: {error}. "
                 "Check the access to work_dir; results that are kept there are not lost."
             ) from error
+
+    def _name(self, number: int) -> str:
+        return f"{self._lease.epoch:06d}-{number:08d}.jsonl"
+
+
+class PartReader:
+    """Reads single lines. Neighbours share a part, so the parts read last are kept, up to 8 MiB."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._kept_bytes = 0
 
     def line(self, place: Place) -> dict[str, Any]:
         """The line at a place.
@@ -191,25 +185,17 @@ class PartReader:
         """
         data = self._kept.get(place.part)
         if data is None:
-            data = self._kept[place.part] = self.fetch(place.part)
+            data = self._kept[place.part] = self._journal.read_part(place.part)
             self._kept_bytes += len(data)
             while self._kept_bytes > _CACHE_BYTES and len(self._kept) > 1:
                 self._kept_bytes -= len(self._kept.popitem(last=False)[1])
         else:
             self._kept.move_to_end(place.part)
-        line: dict[str, Any] = json.loads(data[place.offset : data.index(b"\n", place.offset)])
+        try:
+            line: dict[str, Any] = json.loads(data[place.offset : data.index(b"\n", place.offset)])
+        except ValueError as error:
+            raise OutputError(
+                f"The results in {self._journal.parts[place.part]!r} are damaged at byte {place.offset}. "
+                "Delete that file from the job's folder and run the task again: only its rows are asked again."
+            ) from error
         return line
-
-
-def _lines(number: int, data: bytes) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The whole lines of a part. What is torn or is no result counts as never written."""
-    offset = 0
-    for line in data.splitlines(keepends=True):
-        if line.endswith(b"\n"):
-            try:
-                found = json.loads(line)
-            except ValueError:
-                found = None
-            if isinstance(found, dict) and isinstance(found.get("hash"), str) and isinstance(found.get("id"), str):
-                yield Place(number, offset), found
-        offset += len(line)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from airflow_provider_bedrock_llm.core.response import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_bedrock_llm.jobs.storage import Location
 
@@ -202,7 +202,7 @@ class Tally:
     failed: int = 0
     skipped: int = 0
     reused: int = 0
-    usage: Usage = field(default_factory=Usage)
+    tokens: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     known_cost_usd: float = 0.0
     unpriced: int = 0
     throttled: int = 0
@@ -210,33 +210,51 @@ class Tally:
     routes: dict[str, _RouteTally] = field(default_factory=dict)
 
     def spend(self, line: Mapping[str, Any]) -> None:
-        """Add what a line says of tokens, money and calls."""
-        usage = Usage.from_wire(line.get("usage"))
-        self.usage += usage
-        cost = line.get("cost_usd")
-        if cost is not None:
-            self.known_cost_usd += cost
-        elif usage.total_tokens:
-            self.unpriced += 1
+        """Add what a line of the journal says of tokens, money and calls."""
+        tokens, cost = line["usage"], line["cost_usd"]
         calls = line.get("calls")
         if calls is None:
-            self._call(f"{line['model']} in {line['region']}", None, usage.total_tokens, cost)
-        else:
-            for route, fault, call_tokens, call_cost in calls:
-                self._call(route, fault, call_tokens, call_cost)
+            self.spend_simply(f"{line['model']} in {line['region']}", 1, tokens, cost or 0.0, cost is None)
+            return
+        self._add(tokens, cost or 0.0, cost is None and any(tokens))
+        for name, fault, call_tokens, call_cost in calls:
+            route = self._route(name)
+            route.calls += 1
+            route.tokens += call_tokens
+            route.cost_usd += call_cost or 0.0
+            route.succeeded += fault is None
+            route.throttled += fault == "throttled"
+            self.throttled += fault == "throttled"
 
-    def _call(self, route: str, fault: str | None, tokens: int, cost_usd: float | None) -> None:
-        tally = self.routes.get(route)
-        if tally is None:
-            tally = self.routes[route] = _RouteTally()
-        tally.calls += 1
-        tally.tokens += tokens
-        tally.cost_usd += cost_usd or 0.0
-        if fault is None:
-            tally.succeeded += 1
-        elif fault == "throttled":
-            tally.throttled += 1
-            self.throttled += 1
+    def spend_simply(self, name: str, calls: int, tokens: Sequence[int], cost_usd: float, unpriced: int) -> None:
+        """Add answers that came at the first call.
+
+        Args:
+            name: "model id in region".
+            calls: how many.
+            tokens: input, output, cache read, cache write.
+            cost_usd: as far as it is known.
+            unpriced: for how many it is not.
+        """
+        self._add(tokens, cost_usd, unpriced)
+        route = self._route(name)
+        route.calls += calls
+        route.succeeded += calls
+        route.tokens += sum(tokens)
+        route.cost_usd += cost_usd
+
+    def _add(self, tokens: Sequence[int], cost_usd: float, unpriced: int) -> None:
+        mine = self.tokens
+        for column, count in enumerate(tokens):
+            mine[column] += count
+        self.known_cost_usd += cost_usd
+        self.unpriced += unpriced
+
+    def _route(self, name: str) -> _RouteTally:
+        route = self.routes.get(name)
+        if route is None:
+            route = self.routes[name] = _RouteTally()
+        return route
 
     def reuse(self, count: int) -> None:
         """Records have an answer that was there already."""
@@ -267,7 +285,7 @@ class Tally:
     def money(self) -> dict[str, Any]:
         """Fields of the manifest about tokens, money and calls."""
         return {
-            "usage": self.usage.to_wire(),
+            "usage": Usage(*self.tokens).to_wire(),
             "cost_usd": round(self.known_cost_usd, 9) if not self.unpriced else None,
             "known_cost_usd": round(self.known_cost_usd, 9),
             "unpriced": self.unpriced,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,19 @@ class Questions:
         self._inference_config = dict(spec.inference_config or {})
         self._metadata = spec.request_metadata or None
 
+        parts = [
+            spec.prompt_template,
+            spec.system_template,
+            self._models,
+            self._schema,
+            spec.request,
+            spec.inference_config,
+            spec.id_columns,
+            spec.source.header(),
+        ]
+        self.settings = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
+        """Changes with whatever shapes requests apart from the row's text."""
+
     @property
     def columns(self) -> frozenset[str]:
         """The columns that every record must have."""
@@ -64,18 +78,19 @@ class Questions:
         """
         request = self._rendered(record) if self._prompt else self._from_row(record.fields)
         request = replace(request, request_id=record.id)
-        try:
-            return request, request_hash(request, self._models, self._schema)
-        except UnicodeEncodeError as error:
-            raise TemplateError(
-                "The record holds half of a surrogate pair, which is no text. Correct its encoding."
-            ) from error
+        return request, request_hash(request, self._models, self._schema)
 
     def _rendered(self, record: Record) -> BedrockConverseRequest:
         assert self._prompt is not None  # noqa: S101 - for the type checker
         text = self._prompt.render(record.fields)
         if not text.strip():
             raise TemplateError("The prompt is empty for this record. Correct prompt_template or leave the record out.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise TemplateError(
+                "The record holds half of a surrogate pair, which is no text. Correct its encoding."
+            ) from error
         return BedrockConverseRequest(
             messages=[text_message(text)],
             system=self._system_for(record.fields),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BadRecord", "Record", "composite_id", "content_id", "single_id"]
+__all__ = ["Asked", "BadRecord", "Record", "composite_id", "content_id", "single_id"]
 
 _CONTENT_ID_BYTES = 12
 
@@ -51,6 +51,25 @@ class BadRecord:
     line: int
     cause: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A record whose answer is awaited.
+
+    Args:
+        index: its place in the input.
+        id: its id.
+        hash: names its request by what shapes the answer.
+        key: under which the ledger finds its answer again: request and record in 64 bits.
+        row: finds it too, as long as neither row nor settings change at all, without a look into the row.
+    """
+
+    index: int
+    id: str
+    hash: str
+    key: int
+    row: int
 
 
 def single_id(fields: Mapping[str, Any], column: str) -> str | None:

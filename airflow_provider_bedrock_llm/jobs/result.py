@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
-    from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
+    from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
 
 __all__ = ["OUTPUT_COLUMNS", "bad_row", "journal_line", "output_row"]
 
@@ -20,34 +20,43 @@ OUTPUT_COLUMNS = ("id", "answer", "error", "stop_reason", "model", "region", "us
 _ALL = "*"
 
 
-def journal_line(index: int, record_id: str, request_hash: str, response: BedrockResponse) -> dict[str, Any]:
-    """A finished record as the journal keeps it.
+def journal_line(asked: Asked, response: BedrockResponse) -> dict[str, Any]:
+    """A finished record as the journal keeps it. The order of the members is what `ledger` reads fast.
 
     Args:
-        index: the record's place in the input.
-        record_id: its id.
-        request_hash: of the request that was asked.
+        asked: the record and its request.
         response: what came.
     """
     usage = response.usage
-    line: dict[str, Any] = {"hash": request_hash, "id": record_id, "index": index}
+    line: dict[str, Any] = {
+        "hash": asked.hash,
+        "key": f"{asked.key:016x}",
+        "row": f"{asked.row:016x}",
+        "usage": [
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_input_tokens,
+            usage.cache_write_input_tokens,
+        ],
+        "cost_usd": response.cost_usd,
+        "model": response.model_used,
+        "region": response.region_used,
+        "id": asked.id,
+        "index": asked.index,
+        "seconds": round(response.total_duration_ms / 1000, 3),
+    }
     if response.success:
-        line["answer"] = _answer(response)
         line["stop_reason"] = response.get_stop_reason()
+        line["answer"] = _answer(response)
     else:
         line["error"] = {"cause": _cause(response), "message": str(response.error)}
-    if usage != Usage():
-        line["usage"] = {name: tokens for name, tokens in usage.to_wire().items() if tokens}
-    line["cost_usd"] = response.cost_usd
-    line["model"] = response.model_used
-    line["region"] = response.region_used
-    line["seconds"] = round(response.total_duration_ms / 1000, 3)
-    if len(response.attempts) != 1 or not response.success:
-        line["calls"] = [
-            [f"{call.model_used} in {call.region_used}", call.fault, call.usage.total_tokens, call.cost_usd]
-            for call in response.attempts
-        ]
-    return line
+    if response.success and len(response.attempts) == 1:
+        return line
+    calls = [
+        [f"{call.model_used} in {call.region_used}", call.fault, call.usage.total_tokens, call.cost_usd]
+        for call in response.attempts
+    ]
+    return {"calls": calls, **line}
 
 
 def _answer(response: BedrockResponse) -> Any:
@@ -83,7 +92,7 @@ def output_row(record: Record, keep: Sequence[str], line: Mapping[str, Any]) -> 
         "stop_reason": line.get("stop_reason"),
         "model": line.get("model"),
         "region": line.get("region"),
-        "usage": Usage.from_wire(line.get("usage")).to_wire(),
+        "usage": Usage(*line["usage"]).to_wire(),
         "cost_usd": line.get("cost_usd"),
     }
 

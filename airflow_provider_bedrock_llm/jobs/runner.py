@@ -15,11 +15,11 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_bedrock_llm.core.errors import LeaseLostError, LLMManagerError, OutputError
-from airflow_provider_bedrock_llm.jobs.hash_table import HashTable
-from airflow_provider_bedrock_llm.jobs.intake import Asked, Batch, Intake, ledger_key, spec_fingerprint
+from airflow_provider_bedrock_llm.jobs.intake import Batch, Intake, spec_fingerprint
 from airflow_provider_bedrock_llm.jobs.journal import Journal
 from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace
 from airflow_provider_bedrock_llm.jobs.lease import Lease, take_lease
+from airflow_provider_bedrock_llm.jobs.ledger import read_ledger
 from airflow_provider_bedrock_llm.jobs.manifest import MANIFEST_FILE, Manifest, Phase, Speed, State, Tally, iso
 from airflow_provider_bedrock_llm.jobs.output import write_output
 from airflow_provider_bedrock_llm.jobs.question import Questions
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
+    from airflow_provider_bedrock_llm.jobs.record import Asked
 
 __all__ = ["JobRunner", "Pace", "finished_manifest", "run_job"]
 
@@ -224,11 +225,7 @@ class JobRunner:
         Returns:
             False where a stop came in between.
         """
-        ledger = HashTable()
-        for place, line in self._journal.scan(self._earlier_parts):
-            self._tally.spend(line)
-            if "error" not in line:
-                ledger.put(ledger_key(line["hash"], line["id"], dedupe=self._spec.dedupe), place.pack())
+        ledger = read_ledger(self._journal, self._earlier_parts, self._tally, dedupe=self._spec.dedupe)
         self._phase = "checking"
         self._intake = Intake(self._spec, self._questions, ledger)
         fingerprint = spec_fingerprint(self._spec)
@@ -311,7 +308,7 @@ class JobRunner:
     def _take(self, request: BedrockConverseRequest, response: BedrockResponse) -> None:
         """Keep an answer. On the loop, so it only appends."""
         asked = self._pending.pop(str(request.request_id))
-        line = journal_line(asked.index, asked.id, asked.hash, response)
+        line = journal_line(asked, response)
         self._intake.places[asked.index] = self._journal.add(line).pack()
         self._asked_and_ended += 1
         self._tally.spend(line)

@@ -20,11 +20,11 @@ from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
 from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record, composite_id, content_id, single_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_bedrock_llm.jobs.storage import Location
 
-__all__ = ["FORMATS", "Row", "Source", "format_of", "read_records"]
+__all__ = ["FORMATS", "RecordReader", "Row", "Source", "format_of"]
 
 FORMATS = ("jsonl", "csv")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
@@ -32,19 +32,48 @@ _LONGEST_CSV_FIELD_CHARACTERS = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
 class Row:
-    """What stands in one place of the file.
+    """What stands in one place of the file. Its columns are read when they are wanted, which may be never.
 
     Args:
         line: the line where it ends, from 1.
-        fields: its columns; empty where there is a problem.
-        problem: what is wrong with it.
+        header: the columns of a CSV file; None for JSONL.
+        content: the text of a JSONL line, or the cells of a CSV row.
+        problem: what is wrong with it, as far as that is known without looking into it.
     """
 
-    line: int
-    fields: Mapping[str, Any]
-    problem: str | None = None
+    __slots__ = ("content", "header", "line", "problem")
+
+    def __init__(
+        self, line: int, header: Sequence[str] | None, content: str | list[str], problem: str | None = None
+    ) -> None:
+        self.line = line
+        self.header = header
+        self.content = content
+        self.problem = problem
+
+    @property
+    def text(self) -> str:
+        """The same for two rows if they hold the same."""
+        return self.content if isinstance(self.content, str) else repr(self.content)
+
+    def fields(self) -> Mapping[str, Any]:
+        """The columns.
+
+        Raises:
+            ValueError: the row is malformed; says why, without quoting it.
+        """
+        if self.problem is not None:
+            raise ValueError(self.problem)
+        if self.header is not None:
+            return dict(zip(self.header, self.content, strict=True))
+        try:
+            fields = json.loads(str(self.content))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(_reason(error)) from error
+        if not isinstance(fields, dict):
+            raise ValueError(f"it holds a JSON {type(fields).__name__}, not an object")  # noqa: TRY004
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +127,13 @@ class Source:
             except StopIteration:
                 return
             except (csv.Error, UnicodeDecodeError) as error:
-                yield Row(lines.number, {}, _reason(error))
+                yield Row(lines.number, header, [], _reason(error))
                 continue
-            if not cells:
-                continue
-            if len(cells) != width:
-                yield Row(lines.number, {}, f"it has {len(cells)} columns, and the header {width}")
-                continue
-            yield Row(lines.number, dict(zip(header, cells, strict=True)))
+            if len(cells) == width:
+                yield Row(lines.number, header, cells)
+            elif cells:
+                problem = f"it has {len(cells)} columns, and the header {width}"
+                yield Row(lines.number, header, cells, problem)
 
     def _header(self, reader: Iterator[list[str]]) -> list[str]:
         try:
@@ -128,67 +156,69 @@ def format_of(uri: str) -> str | None:
     return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
 
 
-def read_records(
-    rows: Iterable[Row], id_columns: tuple[str, ...], required_columns: frozenset[str]
-) -> Iterator[Record | BadRecord]:
-    """Give every row its place and id, and tell those apart that cannot be asked.
+class RecordReader:
+    """Gives every row its id, and tells those apart that cannot be asked. One per pass, in order.
 
-    Ids are not compared here; `Duplicates` does that, in the one pass that needs it. Rows without id columns get an
-    id from what they hold, and rows that hold the same are numbered.
+    Ids are not compared here. Rows without id columns get an id from what they hold, and rows that hold the same are
+    numbered.
 
     Args:
-        rows: of a source.
         id_columns: columns that make the id; none for an id from the content.
         required_columns: columns that the templates need.
     """
-    seen = HashTable() if not id_columns else None
-    single = id_columns[0] if len(id_columns) == 1 else None
-    for index, row in enumerate(rows):
-        fields = row.fields
-        if row.problem is not None:
-            problem = f"line {row.line} is malformed: {row.problem}"
-            yield BadRecord(index, None, fields, row.line, "malformed", problem)
-            continue
-        if seen is not None:
-            record_id: str | None = _numbered(seen, fields)
-        else:
-            record_id = single_id(fields, single) if single else composite_id(fields, id_columns)
+
+    def __init__(self, id_columns: tuple[str, ...], required_columns: frozenset[str]) -> None:
+        self._id_columns = id_columns
+        self._single = id_columns[0] if len(id_columns) == 1 else None
+        self._required = required_columns
+        self._seen = HashTable()
+
+    def read(self, index: int, row: Row) -> Record | BadRecord:
+        """The record in a row.
+
+        Args:
+            index: the row's place in the input, from 0.
+            row: the row.
+        """
+        line = row.line
+        try:
+            fields = row.fields()
+        except ValueError as error:
+            return BadRecord(index, None, {}, line, "malformed", f"line {line} is malformed: {error}")
+        record_id = self._id_of(fields)
         if record_id is None:
-            names = " and ".join(repr(column) for column in id_columns)
-            problem = f"line {row.line} has no id in {names}: a text that is not empty, or a number"
-            yield BadRecord(index, None, fields, row.line, "missing_id", problem)
-        elif not required_columns <= fields.keys():
-            missing = ", ".join(repr(name) for name in sorted(required_columns - fields.keys()))
-            problem = f"line {row.line} lacks {missing}, which the template needs"
-            yield BadRecord(index, record_id, fields, row.line, "missing_column", problem)
-        else:
-            yield Record(index, record_id, fields, row.line)
+            names = " and ".join(repr(column) for column in self._id_columns)
+            problem = f"line {line} has no id in {names}: a text that is not empty, or a number"
+            return BadRecord(index, None, fields, line, "missing_id", problem)
+        if not self._required <= fields.keys():
+            missing = ", ".join(repr(name) for name in sorted(self._required - fields.keys()))
+            problem = f"line {line} lacks {missing}, which the template needs"
+            return BadRecord(index, record_id, fields, line, "missing_column", problem)
+        return Record(index, record_id, fields, line)
 
-
-def _numbered(seen: HashTable, fields: Mapping[str, Any]) -> str:
-    first = content_id(fields, 1)
-    key = hash_key(first)
-    occurrence = (seen.get(key) or 0) + 1
-    seen.put(key, occurrence)
-    return first if occurrence == 1 else content_id(fields, occurrence)
+    def _id_of(self, fields: Mapping[str, Any]) -> str | None:
+        if self._single is not None:
+            return single_id(fields, self._single)
+        if self._id_columns:
+            return composite_id(fields, self._id_columns)
+        first = content_id(fields, 1)
+        key = hash_key(first)
+        occurrence = (self._seen.get(key) or 0) + 1
+        self._seen.put(key, occurrence)
+        return first if occurrence == 1 else content_id(fields, occurrence)
 
 
 def _jsonl_rows(lines: _Lines) -> Iterator[Row]:
     while True:
         try:
             line = next(lines)
-            if not line.strip():
-                continue
-            fields = json.loads(line)
         except StopIteration:
             return
-        except (ValueError, RecursionError) as error:
-            yield Row(lines.number, {}, _reason(error))
+        except UnicodeDecodeError as error:
+            yield Row(lines.number, None, "", _reason(error))
             continue
-        if isinstance(fields, dict):
-            yield Row(lines.number, fields)
-        else:
-            yield Row(lines.number, {}, f"it holds a JSON {type(fields).__name__}, not an object")
+        if not line.isspace():
+            yield Row(lines.number, None, line)
 
 
 class _Lines:

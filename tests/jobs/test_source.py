@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_bedrock_llm.core.errors import SourceError
 from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
-from airflow_provider_bedrock_llm.jobs.source import Source, format_of, read_records
+from airflow_provider_bedrock_llm.jobs.source import RecordReader, Source, format_of
 from airflow_provider_bedrock_llm.jobs.storage import LocalLocation
 
 REVIEWS = Path(__file__).parents[2] / "dags_examples" / "data" / "amazon_reviews.csv"
@@ -21,7 +21,8 @@ def source_of(tmp_path, data, name="rows.jsonl", **options):
 
 
 def records_of(source, id_columns=("id",), columns=frozenset()):
-    return list(read_records(source.rows(), id_columns, frozenset(columns)))
+    reader = RecordReader(id_columns, frozenset(columns))
+    return [reader.read(index, row) for index, row in enumerate(source.rows())]
 
 
 def problems_of(source, **options):
