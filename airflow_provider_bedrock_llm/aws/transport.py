@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bedrock_llm.aws.event_source import AioEventSource, BotoEventSource
 from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
 from airflow_provider_bedrock_llm.core.transport import Failure, Reply, WireRequest
 
@@ -43,6 +44,15 @@ class BotoTransport:
             return failure_from(error, time.monotonic() - started)
         return _reply(data, time.monotonic() - started)
 
+    def open_stream(self, request: WireRequest) -> BotoEventSource | Failure:
+        """Send one request and wait for its answer to begin."""
+        started = time.monotonic()
+        try:
+            client = self._clients.engine_client(_SERVICE, request.region)
+            return BotoEventSource(getattr(client, request.operation)(**request.params))
+        except EXPECTED as error:
+            return failure_from(error, time.monotonic() - started)
+
     def refresh_credentials(self) -> None:
         """Open a new session for the next call."""
         self._clients.renew()
@@ -69,6 +79,15 @@ class AioTransport:
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
         return _reply(data, time.monotonic() - started)
+
+    async def open_stream(self, request: WireRequest) -> AioEventSource | Failure:
+        """Send one request and await the beginning of its answer. A cancellation passes through."""
+        started = time.monotonic()
+        try:
+            client = await self._clients.engine_client(_SERVICE, request.region)
+            return AioEventSource(await getattr(client, request.operation)(**request.params))
+        except EXPECTED as error:
+            return failure_from(error, time.monotonic() - started)
 
     async def refresh_credentials(self) -> None:
         """Open a new session for the next call."""

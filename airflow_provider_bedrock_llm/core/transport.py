@@ -6,12 +6,24 @@ Whoever calls AWS (boto3 in threads, aiobotocore on an event loop, a test's fake
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - a type of public fields
+from collections.abc import AsyncIterator, Iterator, Mapping  # noqa: TC003 - types of public fields and methods
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["AsyncTransport", "Dialect", "Failure", "FailureKind", "Reply", "Transport", "WireRequest"]
+__all__ = [
+    "AsyncEventStream",
+    "AsyncStreamTransport",
+    "AsyncTransport",
+    "Dialect",
+    "EventStream",
+    "Failure",
+    "FailureKind",
+    "Reply",
+    "StreamTransport",
+    "Transport",
+    "WireRequest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +141,48 @@ class AsyncTransport(Protocol):
 
     async def refresh_credentials(self) -> None:
         """Forget the credentials in use, because AWS said that they have expired."""
+        ...
+
+
+class EventStream(Protocol):
+    """The events of one stream, as botocore yields them. Where it breaks, a Failure is the last of them."""
+
+    request_id: str | None
+
+    def __iter__(self) -> Iterator[Mapping[str, Any] | Failure]:
+        """Read, once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection, read to its end or not."""
+        ...
+
+
+class AsyncEventStream(Protocol):
+    """The same on an event loop."""
+
+    request_id: str | None
+
+    def __aiter__(self) -> AsyncIterator[Mapping[str, Any] | Failure]:
+        """Read, once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection, read to its end or not."""
+        ...
+
+
+class StreamTransport(Transport, Protocol):
+    """A transport that streams as well."""
+
+    def open_stream(self, request: WireRequest) -> EventStream | Failure:
+        """Send one request and wait for its answer to begin."""
+        ...
+
+
+class AsyncStreamTransport(AsyncTransport, Protocol):
+    """A transport for an event loop that streams as well."""
+
+    async def open_stream(self, request: WireRequest) -> AsyncEventStream | Failure:
+        """Send one request and await the beginning of its answer. A cancellation passes through."""
         ...
