@@ -1,0 +1,214 @@
+"""The journal and the ledger: what was written is found again, and nothing else is."""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+
+import pytest
+from harness.job_engine import COST_USD, answered, refused
+from harness.job_folder import until
+from harness.memory_location import MemoryStore
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_bedrock_llm.core.errors import LeaseLostError, OutputError
+from airflow_provider_bedrock_llm.core.response import RequestAttempt, Usage
+from airflow_provider_bedrock_llm.jobs.journal import Journal, PartReader, Place
+from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace
+from airflow_provider_bedrock_llm.jobs.lease import take_lease
+from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, read_ledger, row_key
+from airflow_provider_bedrock_llm.jobs.manifest import Tally
+from airflow_provider_bedrock_llm.jobs.record import Asked
+from airflow_provider_bedrock_llm.jobs.result import journal_line
+
+
+def asked_of(number, version="v1"):
+    request_hash = hashlib.sha256(f"{number}-{version}".encode()).hexdigest()[:32]
+    key = ledger_key(request_hash, f"r{number}", dedupe=False)
+    return Asked(number, f"r{number}", request_hash, key, row_key("settings", f"{number}-{version}"))
+
+
+def open_journal(store):
+    folder = store.at("job")
+    names = Journal.list_parts(folder)
+    lease = take_lease(folder, {}, map(Journal.epoch_of, names))
+    return Journal(folder, lease, names), lease, len(names)
+
+
+def write_all(journal):
+    part = journal.cut()
+    if part is not None:
+        journal.write(part)
+
+
+def ledger_of(store, *, dedupe=False):
+    journal, _, count = open_journal(store)
+    tally = Tally()
+    return read_ledger(journal, count, tally, dedupe=dedupe), tally, journal
+
+
+def test_an_answer_is_found_by_its_request_and_by_its_row():
+    store = MemoryStore()
+    journal, _, _ = open_journal(store)
+    place = journal.add(journal_line(asked_of(1), answered("yes")))
+    write_all(journal)
+
+    ledger, _, journal = ledger_of(store)
+
+    assert ledger.answer_of_request(asked_of(1).key) == ledger.answer_of_row(asked_of(1).row) == place.pack()
+    assert PartReader(journal).line(place)["answer"] == "yes"
+    assert ledger.answer_of_request(asked_of(1, "v2").key) is None
+
+
+def test_with_dedupe_an_answer_is_found_whichever_record_it_was_for():
+    store = MemoryStore()
+    journal, _, _ = open_journal(store)
+    journal.add(journal_line(asked_of(1), answered("yes")))
+    write_all(journal)
+    other = ledger_key(asked_of(1).hash, "another", dedupe=True)
+
+    assert ledger_of(store, dedupe=True)[0].answer_of_request(other) is not None
+    assert ledger_of(store)[0].answer_of_request(other) is None
+
+
+def test_failures_are_counted_and_not_found():
+    store = MemoryStore()
+    journal, _, _ = open_journal(store)
+    journal.add(journal_line(asked_of(1), refused()))
+    write_all(journal)
+
+    ledger, tally, _ = ledger_of(store)
+
+    assert len(ledger) == 0
+    assert tally.throttled == 1
+
+
+ODD_TEXTS = st.text() | st.sampled_from(['{"hash":"', "\n", "\r\n", "\u2028", "\x00", "\ud83d"])
+
+
+def responses():
+    failed = RequestAttempt("m", "m-1", "eu-west-1", "direct", 0.1, fault="throttled")
+    costs = st.none() | st.floats(0, 10)
+    texts = st.builds(lambda text, cost: answered(text, cost_usd=cost), ODD_TEXTS, costs)
+    retried = texts.map(lambda r: replace(r, attempts=(failed, *r.attempts)))
+    return (
+        texts
+        | retried
+        | st.just(refused())
+        | st.builds(lambda v: answered("{}", v), st.dictionaries(ODD_TEXTS, ODD_TEXTS))
+    )
+
+
+@given(st.lists(st.tuples(responses(), st.booleans()), max_size=12))
+def test_what_is_counted_live_and_what_is_read_back_agree(given_responses):
+    store, live = MemoryStore(), Tally()
+    journal, _, _ = open_journal(store)
+    for number, (response, cuts) in enumerate(given_responses):
+        line = journal_line(asked_of(number), response)
+        live.spend(line)
+        journal.add(line)
+        if cuts:
+            write_all(journal)
+    write_all(journal)
+
+    ledger, again, journal = ledger_of(store)
+
+    expected = live.money
+    expected["known_cost_usd"] = pytest.approx(expected["known_cost_usd"])
+    expected["cost_usd"] = None if live.unpriced else pytest.approx(live.known_cost_usd)
+    for route in expected["routes"].values():
+        route["cost_usd"] = pytest.approx(route["cost_usd"])
+    assert again.money == expected
+    reader = PartReader(journal)
+    for number, (response, _) in enumerate(given_responses):
+        place = ledger.answer_of_request(asked_of(number).key)
+        assert (place is not None) == response.success
+        if place is not None:
+            found = reader.line(Place.unpack(place))
+            value = response.structured_output
+            assert found["answer"] == (response.get_content() if value is None else value)
+
+
+@given(st.integers(0, 2**23 - 1), st.integers(0, 2**40 - 2))
+def test_a_place_fits_into_one_number_above_zero(part, offset):
+    packed = Place(part, offset).pack()
+
+    assert Place.unpack(packed) == (part, offset)
+    assert 0 < packed < 2**63
+
+
+def test_a_damaged_part_says_what_to_delete():
+    store = MemoryStore()
+    journal, _, _ = open_journal(store)
+    place = journal.add(journal_line(asked_of(1), answered("yes")))
+    write_all(journal)
+    name = journal.parts[place.part]
+    store.files[f"job/results/{name}"] = store.files[f"job/results/{name}"].replace(b'"yes"}', b'"y')
+
+    with pytest.raises(OutputError, match=rf"{name}' are damaged at byte 0\. Delete that file"):
+        PartReader(journal).line(place)
+
+
+def test_usage_of_all_attempts_is_paid_for():
+    rejected = RequestAttempt(
+        "m", "m-1", "eu-west-1", "direct", 0.1, fault="invalid_answer", usage=Usage(7, 3), cost_usd=0.5
+    )
+    response = answered("x")
+    response = replace(response, attempts=(rejected, *response.attempts), cost_usd=0.5 + COST_USD)
+    tally = Tally()
+
+    tally.spend(journal_line(asked_of(1), response))
+
+    assert tally.tokens[:2] == [17, 8]
+    assert tally.money["routes"]["m-1 in eu-west-1"]["cost_usd"] == 0.5
+
+
+class TestKeeper:
+    PACE = Pace(flush_seconds=0.01, patience_seconds=0.3)
+
+    async def keep(self, keeper):
+        async def tell():
+            pass
+
+        return asyncio.create_task(keeper.run(tell))
+
+    async def test_a_full_disk_that_gets_room_again_loses_nothing(self):
+        store = MemoryStore()
+        journal, lease, _ = open_journal(store)
+        keeper = Keeper(journal, lease, self.PACE)
+        store.free_bytes = 0
+        keeping = await self.keep(keeper)
+        journal.add(journal_line(asked_of(1), answered("one")))
+        await until(lambda: store.refused >= 2)
+        assert not keeper.writable.is_set()
+        journal.add(journal_line(asked_of(2), answered("two")))
+        store.free_bytes = None
+
+        await asyncio.wait_for(keeper.writable.wait(), 5)
+        keeper.end()
+        await keeping
+        await keeper.flush()
+
+        assert len(ledger_of(store)[0]) == 2
+
+    async def test_a_disk_that_stays_full_ends_the_run(self):
+        store = MemoryStore()
+        journal, lease, _ = open_journal(store)
+        keeper = Keeper(journal, lease, self.PACE)
+        store.free_bytes = 0
+        journal.add(journal_line(asked_of(1), answered("one")))
+
+        with pytest.raises(OutputError, match="No space left on device"):
+            await (await self.keep(keeper))
+
+    async def test_a_lost_lease_ends_the_run_after_what_was_paid_is_written(self):
+        store = MemoryStore()
+        journal, lease, _ = open_journal(store)
+        keeper = Keeper(journal, lease, self.PACE)
+        journal.add(journal_line(asked_of(1), answered("one")))
+        take_lease(store.at("job"), {})
+
+        with pytest.raises(LeaseLostError):
+            await keeper.flush()
+
+        assert len(ledger_of(store)[0]) == 1
