@@ -42,9 +42,8 @@ DAG_FILE = """
 """
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_no_prompt_answer_or_secret_reaches_the_database_or_a_log(start_airflow, tmp_path, database):
-    rows = [{"id": f"r{n}", "text": f"{PROMPT_CANARY} {'unfit' if n % 5 == 0 else ''}"} for n in range(30)]
+def test_no_prompt_answer_or_secret_reaches_the_database_or_a_log(start_airflow, tmp_path):
+    rows = [{"id": f"r{n}", "text": f"{PROMPT_CANARY} {'unfit' if n % 5 == 0 else n}"} for n in range(30)]
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     dags = tmp_path / "dags"
@@ -52,14 +51,16 @@ def test_no_prompt_answer_or_secret_reaches_the_database_or_a_log(start_airflow,
     (dags / "canaries.py").write_text(textwrap.dedent(DAG_FILE).format(source=str(source)))
 
     with LocalEndpoint.spawn(port=0, answers="harness.canary_answers:answer") as endpoint:
-        airflow = start_airflow(dags, endpoint.url, secret_key=SECRET_CANARY, database=database)
+        airflow = start_airflow(dags, endpoint.url, secret_key=SECRET_CANARY, database="postgresql")
         run = ("canaries", airflow.trigger_dag("canaries"))
         airflow.wait_for_run(*run)
     outputs = [path.read_text() for path in (tmp_path / "jobs").rglob("output.jsonl")]
+    failed = [line for output in outputs for line in output.splitlines() if json.loads(line)["error"]]
     logs = {path: path.read_text(errors="replace") for path in airflow.task_logs() + airflow.process_logs()}
 
     assert len(outputs) == 2
     assert all(PROMPT_CANARY in output and ANSWER_CANARY in output for output in outputs), "nothing was planted"
+    assert len(failed) == 12, "the answers that fit no schema did not fail: no error text was looked at"
     assert any("on_triggerer" in str(path) and ".trigger." in path.name for path in logs), "no trigger log was read"
     assert rows_with(airflow.database_url, run[1]), "the search finds nothing that is there"
     assert any(run[1] in text for text in logs.values()), "the search finds nothing that is there"

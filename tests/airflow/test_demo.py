@@ -27,13 +27,13 @@ def test_the_demo_enriches_every_review_and_leaves_nothing_running(tmp_path):
     assert "3,708 succeeded, 0 failed" in shown.stdout
     output = tmp_path / "jobs" / "enrich_reviews" / "demo" / "enrich" / "-1" / "output.jsonl"
     assert str(output.relative_to(tmp_path)) in shown.stdout
-    assert {json.loads(line)["answer"]["sentiment"] for line in output.open()} == {"negative", "neutral", "positive"}
+    answers = [json.loads(line)["answer"] for line in output.read_bytes().splitlines()]
+    assert {answer["sentiment"] for answer in answers} == {"negative", "neutral", "positive"}
     assert _still_running(tmp_path) == []
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_demo_with_all_that_it_started(tmp_path, signum):
+def test_ctrl_c_ends_the_demo_with_all_that_it_started(tmp_path):
     demo = subprocess.Popen(
         [sys.executable, DEMO, "--folder", tmp_path],
         cwd=tmp_path,
@@ -44,9 +44,9 @@ def test_a_signal_ends_the_demo_with_all_that_it_started(tmp_path, signum):
         if "rows/s" in line:
             break
     assert len(_still_running(tmp_path)) > 4
-    demo.send_signal(signum)
+    demo.send_signal(signal.SIGINT)
     time.sleep(0.5)
-    demo.send_signal(signum)  # somebody who is in a hurry
+    demo.send_signal(signal.SIGINT)  # somebody who is in a hurry
     assert "Nothing is left running" in demo.stdout.read()
     assert demo.wait() == 130
     demo.stdout.close()
