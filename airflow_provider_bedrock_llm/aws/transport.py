@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.aws.event_source import AioEventSource, BotoEventSource
 from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
-from airflow_provider_bedrock_llm.core.transport import Failure, Reply, WireRequest
+from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
     import asyncio
@@ -98,8 +98,16 @@ class AioTransport:
         await self._clients.close()
 
 
-def _reply(data: dict[str, Any], duration_seconds: float) -> Reply:
+def _reply(data: dict[str, Any], duration_seconds: float) -> Reply | Failure:
     metadata = data.pop("ResponseMetadata", {})
+    if not data:  # boto3 takes a body that was cut off for an empty one, and raises nothing
+        return Failure(
+            FailureKind.CONNECTION_LOST,
+            "IncompleteReply",
+            "The connection broke while the answer came in.",
+            request_id=metadata.get("RequestId"),
+            duration_seconds=duration_seconds,
+        )
     return Reply(data, metadata.get("RequestId"), duration_seconds, metadata.get("HTTPHeaders") or {})
 
 
