@@ -129,11 +129,16 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     f"{_PACKAGE}.operators.catalog",
                     f"{_PACKAGE}.operators.converse",
+                    f"{_PACKAGE}.operators.embed",
                     f"{_PACKAGE}.operators.parallel",
                 ],
             }
         ],
         "triggers": [{"integration-name": "Amazon Bedrock LLM", "python-modules": [f"{_PACKAGE}.triggers.parallel"]}],
+        "task-decorators": [
+            {"name": "bedrock", "class-name": f"{_PACKAGE}.decorators.bedrock.bedrock_task"},
+            {"name": "bedrock_parallel", "class-name": f"{_PACKAGE}.decorators.bedrock.bedrock_parallel_task"},
+        ],
         "connection-types": [
             {
                 "connection-type": "bedrockllm",

@@ -9,7 +9,7 @@ from airflow_provider_bedrock_llm.aws.converse import Engine
 from airflow_provider_bedrock_llm.aws.dialect import DialectTransport
 from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.access import AccessMethod, AccessOption
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ModelAccessError
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ModelAccessError, RequestValidationError
 from airflow_provider_bedrock_llm.core.inspection import (
     CountTokensDialect,
     GuardrailDialect,
@@ -104,7 +104,8 @@ class InspectionVerbs:
             full: whether to tell what was looked for and not found, too.
 
         Raises:
-            ModelAccessError: the guardrail is not there, or may not be used.
+            RequestValidationError: there is no such guardrail or version.
+            ModelAccessError: it may not be used.
             LLMManagerError: no answer; which kind says why.
         """
         texts = [text] if isinstance(text, str) else list(text)
@@ -113,8 +114,8 @@ class InspectionVerbs:
         plan = RoutePlan([ModelChoice(guardrail_id)], [region], self.retry_config, _directly)
         response = self._inspect(GuardrailDialect(), request, plan)
         error = response.error
-        if isinstance(error, ModelAccessError):
-            raise ModelAccessError(
+        if isinstance(error, (ModelAccessError, RequestValidationError)):
+            raise type(error)(
                 f"The guardrail {guardrail_id!r} (version {version}) cannot be applied in {region}. Check id, version "
                 f"and region, and allow `bedrock:ApplyGuardrail` for the connection {self.bedrock_conn_id!r}.",
                 aws_code=error.aws_code,
