@@ -1,6 +1,7 @@
 """`airflow bedrock-llm models`: look at the model catalog, or refresh it.
 
-Looking asks nobody: it takes the Variable if there is one, else the snapshot of the package.
+Looking asks nobody: it takes the Variable if there is one, else the snapshot of the package. Airflow imports this
+module at every start of its command line, so the functions import what they need when they run.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, lazy_load_command
 
-from airflow_provider_bedrock_llm.aws.model_catalog import DEFAULT_VARIABLE_KEY, BedrockModelCatalog
-from airflow_provider_bedrock_llm.core.catalog_metadata import CacheMode
+from airflow_provider_bedrock_llm.core.catalog_metadata import DEFAULT_VARIABLE_KEY, CacheMode
 from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 from airflow_provider_bedrock_llm.core.model_listing import SORT_KEYS, ModelFilter, model_rows
 
@@ -64,7 +64,8 @@ def models(args: Namespace) -> None:
 
 
 def _list(args: Namespace) -> None:
-    from airflow_provider_bedrock_llm.hooks.catalog_variable import AirflowVariableStore  # noqa: PLC0415 - opens a database
+    from airflow_provider_bedrock_llm.aws.model_catalog import BedrockModelCatalog  # noqa: PLC0415 - see above
+    from airflow_provider_bedrock_llm.hooks.catalog_variable import AirflowVariableStore  # noqa: PLC0415
 
     store = None if args.bundled else AirflowVariableStore()
     catalog = BedrockModelCatalog(None, store, variable_key=args.variable_key, max_age_hours=float("inf"))
@@ -82,8 +83,8 @@ def _list(args: Namespace) -> None:
 
 
 def _refresh(args: Namespace) -> None:
-    from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook  # noqa: PLC0415 - imports much
-    from airflow_provider_bedrock_llm.hooks.catalog_variable import model_catalog  # noqa: PLC0415 - opens a database
+    from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook  # noqa: PLC0415
+    from airflow_provider_bedrock_llm.hooks.catalog_variable import model_catalog  # noqa: PLC0415
 
     settings: dict[str, Any] = {"variable_key": args.variable_key, "max_variable_bytes": args.max_bytes}
     if args.region:

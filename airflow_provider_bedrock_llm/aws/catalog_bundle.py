@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from airflow_provider_bedrock_llm.core.catalog import Catalog
 
@@ -18,11 +19,16 @@ def load_bundled_catalog() -> Catalog:
     Raises:
         CatalogError: the file in the installed package is damaged.
     """
-    text = (files("airflow_provider_bedrock_llm.aws") / "catalog_bundled.json").read_text(encoding="utf-8")
-    return Catalog.from_dict(json.loads(text))
+    return Catalog.from_dict(_document())
+
+
+def bundled_checksum() -> str:
+    """Return what tells one bundle from another; what was learned is kept as a difference from one of them."""
+    return str(_document()["checksum"])
 
 
 @cache
-def bundled_checksum() -> str:
-    """Return what tells one bundle from another; what was learned is kept as a difference from one of them."""
-    return str(load_bundled_catalog().to_dict()["checksum"])
+def _document() -> dict[str, Any]:
+    text = (files("airflow_provider_bedrock_llm.aws") / "catalog_bundled.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document

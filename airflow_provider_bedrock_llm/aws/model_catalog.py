@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_bedrock_llm import __version__
 from airflow_provider_bedrock_llm.aws.catalog_bundle import bundled_checksum, load_bundled_catalog
 from airflow_provider_bedrock_llm.core.access import options_for
-from airflow_provider_bedrock_llm.core.catalog_metadata import CacheMode, CatalogMetadata, CatalogSource, ModelInfo
+from airflow_provider_bedrock_llm.core.catalog_metadata import (
+    DEFAULT_VARIABLE_KEY,
+    CacheMode,
+    CatalogMetadata,
+    CatalogSource,
+    ModelInfo,
+)
 from airflow_provider_bedrock_llm.core.errors import CatalogError, CatalogUnavailableError, UnknownModelError
 from airflow_provider_bedrock_llm.core.learned import (
     NOTHING_LEARNED,
@@ -40,11 +46,10 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.model_card import ModelCard
 
-__all__ = ["DEFAULT_VARIABLE_KEY", "BedrockModelCatalog", "VariableStore"]
+__all__ = ["BedrockModelCatalog", "VariableStore"]
 
 log = logging.getLogger(__name__)
 
-DEFAULT_VARIABLE_KEY = "bedrock_llm_model_catalog"
 _NAMED_REGIONS = 4
 _VARIABLE_DESCRIPTION = "Amazon Bedrock models of this account, written by airflow-provider-bedrock-llm"
 

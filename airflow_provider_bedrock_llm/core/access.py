@@ -21,6 +21,7 @@ __all__ = [
     "AccessOption",
     "access_options",
     "options_for",
+    "preference_for_call",
     "residency_regions",
     "takes_global_profile",
 ]
@@ -210,6 +211,24 @@ def takes_global_profile(call_number: int, fraction: float) -> bool:
         )
     exact = Fraction(str(fraction))
     return int((call_number + 1) * exact) > int(call_number * exact)
+
+
+def preference_for_call(
+    preference: tuple[AccessMethod, ...], call_number: int, global_fraction: float
+) -> tuple[AccessMethod, ...]:
+    """Put the global profile first for its fraction of the calls, and last, as a way out, for the others.
+
+    Args:
+        preference: the methods that the caller allows, in order. Where the global profile is not among them, nothing
+            changes.
+        call_number: how many calls were made before this one.
+        global_fraction: 0.0 to 1.0 of the calls.
+    """
+    takes_global = takes_global_profile(call_number, global_fraction)
+    if AccessMethod.GLOBAL_PROFILE not in preference:
+        return preference
+    others = tuple(method for method in preference if method is not AccessMethod.GLOBAL_PROFILE)
+    return (AccessMethod.GLOBAL_PROFILE, *others) if takes_global else (*others, AccessMethod.GLOBAL_PROFILE)
 
 
 # The European Union's regions: London and Zurich carry the eu- prefix and lie outside of it.

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.access import AccessOption
     from airflow_provider_bedrock_llm.core.model_card import ModelCard
 
-__all__ = ["CacheMode", "CatalogMetadata", "CatalogSource", "ModelInfo"]
+__all__ = ["DEFAULT_VARIABLE_KEY", "CacheMode", "CatalogMetadata", "CatalogSource", "ModelInfo"]
+
+
+DEFAULT_VARIABLE_KEY = "bedrock_llm_model_catalog"
 
 
 class CacheMode(Enum):

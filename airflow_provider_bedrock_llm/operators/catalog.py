@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_provider_bedrock_llm.aws.model_catalog import DEFAULT_VARIABLE_KEY
+from airflow_provider_bedrock_llm.core.catalog_metadata import DEFAULT_VARIABLE_KEY
 from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 from airflow_provider_bedrock_llm.core.model_listing import ends_within
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook

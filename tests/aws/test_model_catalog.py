@@ -11,10 +11,10 @@ from harness.catalog_endpoint import HAIKU, MODELS, REGIONS, SONNET, MemoryStore
 
 from airflow_provider_bedrock_llm.aws.catalog_bundle import load_bundled_catalog
 from airflow_provider_bedrock_llm.aws.catalog_source import AwsCatalogSource, Survey
-from airflow_provider_bedrock_llm.aws.model_catalog import DEFAULT_VARIABLE_KEY, BedrockModelCatalog
+from airflow_provider_bedrock_llm.aws.model_catalog import BedrockModelCatalog
 from airflow_provider_bedrock_llm.core.access import access_options
 from airflow_provider_bedrock_llm.core.catalog import checksum_of
-from airflow_provider_bedrock_llm.core.catalog_metadata import CacheMode, CatalogSource
+from airflow_provider_bedrock_llm.core.catalog_metadata import DEFAULT_VARIABLE_KEY, CacheMode, CatalogSource
 from airflow_provider_bedrock_llm.core.errors import CatalogUnavailableError, UnknownModelError
 from airflow_provider_bedrock_llm.local import LocalEndpoint
 

@@ -9,6 +9,7 @@ from airflow_provider_bedrock_llm.core.access import (
     AccessOption,
     access_options,
     options_for,
+    preference_for_call,
     residency_regions,
     takes_global_profile,
 )
@@ -106,6 +107,14 @@ def test_the_fraction_for_the_global_profile_is_kept_exactly_over_many_calls(cal
     fraction = thousandths / 1000
     taken = sum(takes_global_profile(number, fraction) for number in range(calls))
     assert taken == calls * thousandths // 1000
+
+
+def test_the_global_profile_comes_first_for_its_fraction_and_last_for_the_other_calls():
+    allowed = (GLOBAL, DIRECT, REGIONAL)
+    firsts = [preference_for_call(allowed, number, 0.25)[0] for number in range(8)]
+    assert firsts == [DIRECT, DIRECT, DIRECT, GLOBAL] * 2
+    assert preference_for_call(allowed, 0, 0.25) == (DIRECT, REGIONAL, GLOBAL)
+    assert preference_for_call((DIRECT,), 3, 1.0) == (DIRECT,)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
