@@ -1,7 +1,7 @@
 """How long the catalog takes to load. Run alone: `python -m tests.bench.bench_catalog`.
 
-The best of some rounds counts: what is slower, something else on the machine made slower. The targets: the bundled snapshot under 50 ms in a fresh process, and under 30 ms for the Variable's way beyond the
-call that fetches its text.
+The best of some rounds counts: what is slower, something else on the machine made slower. The targets: the bundled
+snapshot under 50 ms in a fresh process, and under 30 ms for the Variable's way beyond the call that fetches its text.
 """
 
 from __future__ import annotations
