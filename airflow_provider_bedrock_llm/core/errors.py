@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AuthenticationError",
@@ -104,6 +104,25 @@ class LLMManagerError(Exception):
         said = f" AWS said: {aws}." if aws else ""
         asked = f" Request id: {self.request_id}." if self.request_id else ""
         return f"{self.message}{said}{asked}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe: class, text, what AWS said. Attempts and attached objects are not in it."""
+        return {
+            "type": type(self).__name__,
+            "message": self.message,
+            "aws_code": self.aws_code,
+            "aws_message": self.aws_message,
+            "request_id": self.request_id,
+            "may_have_cost": self.may_have_cost,
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> LLMManagerError:
+        """The reverse of `to_dict`; an error of an unknown class comes back as the root."""
+        context = dict(data)
+        name, message = context.pop("type"), context.pop("message")
+        kind = _class_named(name)
+        return kind(message, **context)
 
 
 class ConfigurationError(LLMManagerError):
@@ -271,3 +290,10 @@ class JobStoppedError(JobError):
 
     retry_helps = True
     may_have_cost = True
+
+
+def _class_named(name: str) -> type[LLMManagerError]:
+    if name == UnknownModelError.__name__:  # it makes its text from the name of the model
+        return ConfigurationError
+    kind = globals().get(name)
+    return kind if isinstance(kind, type) and issubclass(kind, LLMManagerError) else LLMManagerError

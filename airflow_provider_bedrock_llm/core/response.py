@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_bedrock_llm.core.answer_parts import ConverseAnswer
 from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind
 
@@ -115,18 +116,12 @@ class RequestAttempt:
         if self.validation_error is not None:
             data["validation_error"] = self.validation_error
         if self.failure is not None:
-            data["failure"] = {
-                "kind": str(self.failure.kind),
-                "code": self.failure.code,
-                "message": self.failure.message,
-                "status": self.failure.status,
-            }
+            data["failure"] = _failure_to_dict(self.failure)
         return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The reverse of `to_dict`."""
-        failure = data.get("failure")
         return cls(
             model=data["model"],
             model_used=data["model_used"],
@@ -134,11 +129,7 @@ class RequestAttempt:
             access=data["access"],
             duration_seconds=data["duration_seconds"],
             fault=data.get("fault"),
-            failure=Failure(
-                FailureKind(failure["kind"]), failure["code"], failure["message"], failure["status"], data["request_id"]
-            )
-            if failure
-            else None,
+            failure=_failure_from_dict(data["failure"]) if data.get("failure") else None,
             validation_error=data.get("validation_error"),
             usage=Usage.from_wire(data["usage"]),
             cost_usd=data["cost_usd"],
@@ -148,7 +139,7 @@ class RequestAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class BedrockResponse:
+class BedrockResponse(ConverseAnswer):
     """The outcome of one request.
 
     Args:
@@ -181,21 +172,6 @@ class BedrockResponse:
     request_id: str | None = None
     error: LLMManagerError | None = None
 
-    def get_content_blocks(self) -> list[Mapping[str, Any]]:
-        """The blocks of the answer, in order; empty without an answer."""
-        message = (self.response_data.get("output") or {}).get("message") or {}
-        return list(message.get("content") or [])
-
-    def get_content(self) -> str | None:
-        """The text of the answer: its text blocks, joined; None without any."""
-        texts = [block["text"] for block in self.get_content_blocks() if "text" in block]
-        return "".join(texts) if texts else None
-
-    def get_usage(self) -> dict[str, Any] | None:
-        """Tokens as AWS reported them for the answer."""
-        usage = self.response_data.get("usage")
-        return dict(usage) if usage else None
-
     @property
     def usage(self) -> Usage:
         """Tokens of every answer that was paid for, rejected ones included."""
@@ -203,16 +179,6 @@ class BedrockResponse:
         for attempt in self.attempts:
             total += attempt.usage
         return total
-
-    def get_metrics(self) -> dict[str, Any] | None:
-        """The server's own latency, as AWS reported it."""
-        metrics = self.response_data.get("metrics")
-        return dict(metrics) if metrics else None
-
-    def get_stop_reason(self) -> str | None:
-        """Why the model stopped: `end_turn`, `max_tokens`, `tool_use`, ... The set is open."""
-        reason = self.response_data.get("stopReason")
-        return str(reason) if reason is not None else None
 
     def get_warnings(self) -> list[str]:
         """What the caller should know."""
@@ -272,7 +238,7 @@ class BedrockResponse:
             "features_disabled": list(self.features_disabled),
             "structured_output": _to_json(self.structured_output),
             "request_id": self.request_id,
-            "error": str(self.error) if self.error else None,
+            "error": self.error.to_dict() if self.error else None,
         }
 
     def to_json(self, indent: int | None = None) -> str:
@@ -281,7 +247,7 @@ class BedrockResponse:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of `to_dict`; an error comes back with its text."""
+        """The reverse of `to_dict`; a value of a pydantic class comes back as a dict."""
         return cls(
             success=data["success"],
             response_data=_from_json(data["response_data"]),
@@ -295,8 +261,19 @@ class BedrockResponse:
             features_disabled=tuple(data["features_disabled"]),
             structured_output=_from_json(data["structured_output"]),
             request_id=data["request_id"],
-            error=LLMManagerError(data["error"]) if data["error"] else None,
+            error=LLMManagerError.from_dict(data["error"]) if data["error"] else None,
         )
+
+
+def _failure_to_dict(failure: Failure) -> dict[str, Any]:
+    """Code, text and status always; the rest where there is any."""
+    data = asdict(failure)
+    short = {name: value for name, value in data.items() if value not in {None, 0.0}}
+    return {**{name: data[name] for name in ("code", "message", "status")}, **short, "kind": str(failure.kind)}
+
+
+def _failure_from_dict(data: Mapping[str, Any]) -> Failure:
+    return Failure(**{**data, "kind": FailureKind(data["kind"])})
 
 
 def _is_marked(key: str) -> bool:
