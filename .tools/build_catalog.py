@@ -60,6 +60,7 @@ SOURCE_NAMES = {
     "pydantic-ai-slim": ["pydantic-ai"],
     "botocore": ["botocore"],
 }
+ASKED_AWS = SOURCE_NAMES["bestehorn-llmmanager"]
 # Extended thinking began with Claude 3.7, prompt caching and citations with Claude 3.5 (October 2024): earlier models
 # have these only by a rule for their whole family, so for them the answer is: not known.
 BEFORE_CLAUDE_3_7 = re.compile(r"anthropic\.claude-(instant-v1|v\d.*|3-(?:5-)?(haiku|sonnet|opus)-.*)")
@@ -185,6 +186,9 @@ def entry(model_id: str, raw: dict[str, Any], curated: dict[str, Any]) -> dict[s
     card["direct_regions"] = {
         region: access["direct"] for region, access in raw.get("regions", {}).items() if "direct" in access
     }
+    if not all(raw.get("regions", {}).values()):
+        # It lists a region and no way to reach the model there (Titan V2 alone): what it does not list proves nothing.
+        card |= {"sources": [name for name in raw["sources"] if name not in ASKED_AWS], "confidence": "single"}
     card["profiles"] = {
         profile_id: {"source_regions": profile["source_regions"], "sources": profile["confirmed_by"]}
         | ({"assumed": True} if profile["source_regions_assumed"] else {})
