@@ -7,13 +7,16 @@ on a route. They take clock, sleep and draw as arguments, so that tests need no 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
+import queue
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable  # noqa: TC003 - types of public arguments
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_bedrock_llm.core.config import LoadBalancingStrategy, RegionOrder
 from airflow_provider_bedrock_llm.core.conversation import Conversation, ConversePolicy
@@ -31,12 +34,17 @@ from airflow_provider_bedrock_llm.core.transport import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_bedrock_llm.core.faults import Fault
+    from airflow_provider_bedrock_llm.core.limiter import Ticket
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import Route, RoutePlan
 
 __all__ = ["AsyncEngine", "Engine"]
 
+T = TypeVar("T")
+
+_FAILOVERS_KEPT = 500
 _ORDERS = {LoadBalancingStrategy.ROUND_ROBIN: RegionOrder.ROTATE, LoadBalancingStrategy.RANDOM: RegionOrder.SHUFFLE}
 
 
@@ -44,18 +52,14 @@ class _Dispatcher:
     """What both loops share: which routes the next request gets."""
 
     def __init__(
-        self,
-        policy: ConversePolicy,
-        plan: RoutePlan,
-        book: RouteBook | None = None,
-        balance: LoadBalancingStrategy | None = None,
+        self, policy: ConversePolicy, plan: RoutePlan, book: RouteBook, balance: LoadBalancingStrategy | None
     ) -> None:
         self.policy = policy
         self.plan = plan
-        self.book = book if book is not None else RouteBook()
+        self.book = book
         self.balance = balance
         self._turns = itertools.count()
-        self._failovers: dict[int, Failover] = {}
+        self._failovers: dict[tuple[str, ...], Failover] = {}
 
     def open(self, request: BedrockConverseRequest) -> Conversation:
         """Start a conversation over the routes that are this request's turn."""
@@ -63,10 +67,12 @@ class _Dispatcher:
 
     def _failover(self) -> Failover:
         """The rules over the routes whose turn it is."""
-        routes = self.plan.routes(self._regions(next(self._turns)))
-        failover = self._failovers.get(id(routes))  # the plan keeps its tuples, so their identity is theirs
+        regions = tuple(self._regions(next(self._turns)))
+        failover = self._failovers.get(regions)
         if failover is None:
-            failover = self._failovers[id(routes)] = self.policy.failover(routes)
+            if len(self._failovers) >= _FAILOVERS_KEPT:
+                self._failovers.clear()
+            failover = self._failovers[regions] = self.policy.failover(self.plan.routes(regions))
         return failover
 
     def _regions(self, turn: int) -> Sequence[str]:
@@ -78,8 +84,42 @@ class _Dispatcher:
         return sorted(self.plan.regions, key=load.__getitem__)
 
 
+class _Queues:
+    """Where threads wait for a place on a route, whichever engine they ask through."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Condition()
+        self._queues: dict[tuple[str, str], deque[object]] = {}
+
+    def of(self, route: Route) -> deque[object]:
+        return self._queues.setdefault(route.key, deque())
+
+
+_pairing = threading.Lock()
+"""Engines in several threads may be the first to share a book."""
+
+
+@dataclass(slots=True)
+class _GuardedBook(RouteBook):
+    """A view of a book that several threads write to. Reading needs no lock; answers are judged outside of it."""
+
+    turn: threading.Condition = field(default_factory=threading.Condition)
+
+    def start(self, route: Route, now: float) -> Ticket:
+        with self.turn:
+            return RouteBook.start(self, route, now)
+
+    def finish(self, ticket: Ticket, fault: Fault | None, now: float) -> None:
+        with self.turn:
+            RouteBook.finish(self, ticket, fault, now)
+            self.turn.notify_all()
+
+
 class Engine(_Dispatcher):
     """Asks Bedrock from threads. One engine serves any number of them.
+
+    A call cannot be cancelled in a thread. Where the deadline comes first it is left behind: the response says so at
+    once, and the call ends by itself with its read timeout.
 
     Args:
         transport: sends one request.
@@ -104,12 +144,20 @@ class Engine(_Dispatcher):
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(policy, plan, book, balance)
+        shared = book if book is not None else RouteBook()
+        with _pairing:
+            if shared.waiters is None:
+                shared.waiters = _Queues()
+        self._queues: _Queues = shared.waiters
+        self._turn = self._queues.turn
+        guarded = _GuardedBook(shared.config, shared.states, shared.waiters, self._turn)
+        super().__init__(policy, plan, guarded, balance)
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
         self._draw = draw
-        self._turn = threading.Condition()
+        self._refreshing = threading.Lock()
+        self._refreshed_at = float("-inf")
 
     def ask(self, request: BedrockConverseRequest) -> BedrockResponse:
         """Get an answer, whatever it takes within the policy.
@@ -119,15 +167,14 @@ class Engine(_Dispatcher):
         """
         with self._turn:
             conversation = self.open(request)
-            step = conversation.begin(self._clock())
+        step = conversation.begin(self._clock())
         while True:
             match step:
                 case Call():
                     step = self._call(conversation, step)
                 case Wait(seconds):
                     self._sleep(seconds)
-                    with self._turn:
-                        step = conversation.resume(self._clock())
+                    step = conversation.resume(self._clock())
                 case response:
                     return response
 
@@ -136,9 +183,7 @@ class Engine(_Dispatcher):
         if not isinstance(wire, WireRequest):
             return wire
         try:
-            if call.refresh_credentials:
-                self._transport.refresh_credentials()
-            outcome = self._transport.send(wire)
+            outcome = self._send(conversation, wire)
         except BaseException:
             self._abandon(conversation)
             raise
@@ -146,22 +191,67 @@ class Engine(_Dispatcher):
 
     def _enter(self, conversation: Conversation, call: Call) -> WireRequest | BedrockResponse:
         """Wait for a place on the route; the end of the request where its deadline comes first."""
+        if call.refresh_credentials:
+            self._refresh(conversation.called_at)
         with self._turn:
-            left = conversation.seconds_left(self._clock())
-            if not self._turn.wait_for(lambda: self.book.has_room(call.route), left):
+            if not self._room(conversation, call.route):
                 return conversation.give_up(self._clock())
             return conversation.start(call, self._clock())
 
     def _leave(self, conversation: Conversation, outcome: Reply | Failure) -> Call | Wait | BedrockResponse:
-        with self._turn:
-            step = conversation.take(outcome, self._clock(), self._draw())
-            self._turn.notify_all()
-        return step
+        return conversation.take(outcome, self._clock(), self._draw())
 
     def _abandon(self, conversation: Conversation) -> None:
-        with self._turn:
-            conversation.abandon(self._clock())
-            self._turn.notify_all()
+        conversation.abandon(self._clock())
+
+    def _room(self, conversation: Conversation, route: Route) -> bool:
+        """Wait for a place on the route, first come first served; False where the deadline comes first."""
+        line, me = self._queues.of(route), object()
+        line.append(me)
+        try:
+            left = conversation.seconds_left(self._clock())
+            return bool(self._turn.wait_for(lambda: line[0] is me and self.book.has_room(route), left))
+        finally:
+            line.remove(me)
+            if line:
+                self._turn.notify_all()
+
+    def _refresh(self, used_at: float) -> None:
+        """Fetch new credentials, once for all requests that failed with the old ones."""
+        with self._refreshing:
+            if used_at >= self._refreshed_at:
+                self._transport.refresh_credentials()
+                self._refreshed_at = self._clock()
+
+    def _send(self, conversation: Conversation, wire: WireRequest) -> Reply | Failure:
+        started = self._clock()
+        left = conversation.seconds_left(started)
+        if left is None:
+            return self._transport.send(wire)
+        outcomes: queue.SimpleQueue[Reply | Failure | BaseException] = queue.SimpleQueue()
+
+        def send() -> None:
+            try:
+                outcomes.put(self._transport.send(wire))
+            except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
+                outcomes.put(error)
+
+        threading.Thread(target=contextvars.copy_context().run, args=(send,), daemon=True).start()
+        try:
+            outcome = outcomes.get(timeout=max(left, 0))
+        except queue.Empty:
+            return Failure(FailureKind.DEADLINE, duration_seconds=self._clock() - started)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+
+@dataclass(slots=True)
+class _Line:
+    """Who waits on an event loop for a place on a route, and how many were called up and have not started yet."""
+
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    called_up: int = 0
 
 
 class AsyncEngine(_Dispatcher):
@@ -190,12 +280,16 @@ class AsyncEngine(_Dispatcher):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(policy, plan, book, balance)
+        super().__init__(policy, plan, book if book is not None else RouteBook(), balance)
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
         self._draw = draw
-        self._waiting: dict[tuple[str, str], deque[asyncio.Future[None]]] = {}
+        self._refreshing = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        if self.book.waiters is None:
+            self.book.waiters = {}
+        self._lines: dict[tuple[str, str], _Line] = self.book.waiters
 
     async def ask(self, request: BedrockConverseRequest) -> BedrockResponse:
         """Get an answer, whatever it takes within the policy.
@@ -216,54 +310,93 @@ class AsyncEngine(_Dispatcher):
                     return response
 
     async def _call(self, conversation: Conversation, call: Call) -> Call | Wait | BedrockResponse:
-        if not self.book.has_room(call.route) and not await self._room(conversation, call.route):
-            return conversation.give_up(self._clock())
-        wire = conversation.start(call, self._clock())
+        wire = await self._enter(conversation, call)
+        if not isinstance(wire, WireRequest):
+            return wire
         try:
-            if call.refresh_credentials:
-                await self._transport.refresh_credentials()
-            outcome = await self._send(conversation, wire)
+            outcome = await self._in_time(conversation, self._transport.send(wire))
         except BaseException:
-            conversation.abandon(self._clock())
-            self._wake(call.route)
+            self._abandon(conversation, call)
             raise
+        return self._leave(conversation, call, outcome)
+
+    async def _enter(self, conversation: Conversation, call: Call) -> WireRequest | BedrockResponse:
+        """Wait for a place on the route; the end of the request where its deadline comes first."""
+        if call.refresh_credentials:
+            await self._refresh(conversation.called_at)
+        if not self._has_place(call.route) and not await self._room(conversation, call.route):
+            return conversation.give_up(self._clock())
+        return conversation.start(call, self._clock())
+
+    def _leave(self, conversation: Conversation, call: Call, outcome: Reply | Failure) -> Call | Wait | BedrockResponse:
         step = conversation.take(outcome, self._clock(), self._draw())
         self._wake(call.route)
         return step
 
-    async def _send(self, conversation: Conversation, wire: WireRequest) -> Reply | Failure:
+    def _abandon(self, conversation: Conversation, call: Call) -> None:
+        conversation.abandon(self._clock())
+        self._wake(call.route)
+
+    async def _refresh(self, used_at: float) -> None:
+        """Fetch new credentials, once for all requests that failed with the old ones."""
+        async with self._refreshing:
+            if used_at >= self._refreshed_at:
+                await self._transport.refresh_credentials()
+                self._refreshed_at = self._clock()
+
+    async def _in_time(self, conversation: Conversation, work: Awaitable[T]) -> T | Failure:
+        """Await a part of a call, until the request's deadline."""
         started = self._clock()
         left = conversation.seconds_left(started)
+        if left is None:
+            return await work
         try:
             async with asyncio.timeout(left) as limit:
-                return await self._transport.send(wire)
+                return await work
         except TimeoutError:
             if not limit.expired():
                 raise
             return Failure(FailureKind.DEADLINE, duration_seconds=self._clock() - started)
 
+    def _has_place(self, route: Route) -> bool:
+        """Whether a call may start at once: there is room, and nobody who came before waits for it."""
+        line = self._lines.get(route.key)
+        if line is None or not (line.waiting or line.called_up):
+            return self.book.has_room(route)
+        return not line.waiting and self._places(route, line) > 0
+
+    def _places(self, route: Route, line: _Line) -> int:
+        state = self.book.state(route)
+        return max(1, int(state.window)) - state.in_flight - line.called_up
+
     async def _room(self, conversation: Conversation, route: Route) -> bool:
-        """Wait for a place on the route; False where the deadline comes first."""
-        queue = self._waiting.setdefault(route.key, deque())
+        """Wait for a place on the route, first come first served; False where the deadline comes first."""
+        line = self._lines.setdefault(route.key, _Line())
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.waiting.append(place)
+        comes = False
         try:
             async with asyncio.timeout(conversation.seconds_left(self._clock())):
-                while not self.book.has_room(route):
-                    place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    queue.append(place)
-                    await place
+                await place
+            comes = True
         except TimeoutError:
-            return False
-        return True
+            pass
+        finally:
+            if place.done() and not place.cancelled():
+                line.called_up -= 1
+                if not comes:  # the place came too late for this request
+                    self._wake(route)
+        return comes
 
     def _wake(self, route: Route) -> None:
-        """Let as many go on as there are places; each looks again for itself."""
-        queue = self._waiting.get(route.key)
-        if not queue:
+        """Call up as many as there are places."""
+        line = self._lines.get(route.key)
+        if line is None or not line.waiting:
             return
-        state = self.book.state(route)
-        places = max(1, int(state.window)) - state.in_flight
-        while queue and places > 0:
-            place = queue.popleft()
+        places = self._places(route, line)
+        while line.waiting and places > 0:
+            place = line.waiting.popleft()
             if not place.done():
                 place.set_result(None)
+                line.called_up += 1
                 places -= 1

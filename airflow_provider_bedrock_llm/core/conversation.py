@@ -92,7 +92,18 @@ class Conversation:
         book: what is known of the routes; shared.
     """
 
-    __slots__ = ("_attempts", "_book", "_call", "_extra", "_failover", "_policy", "_progress", "_request", "_ticket")
+    __slots__ = (
+        "_attempts",
+        "_book",
+        "_call",
+        "_extra",
+        "_extra_model",
+        "_failover",
+        "_policy",
+        "_progress",
+        "_request",
+        "_ticket",
+    )
 
     def __init__(
         self, policy: ConversePolicy, request: BedrockConverseRequest, failover: Failover, book: RouteBook
@@ -103,6 +114,7 @@ class Conversation:
         self._book = book
         self._attempts: list[RequestAttempt] = []
         self._extra: list[Mapping[str, Any]] = []
+        self._extra_model = ""
         self._progress: Progress
         self._call: Call
         self._ticket: Ticket
@@ -120,6 +132,11 @@ class Conversation:
         self._call = call
         self._ticket = self._book.start(call.route, now)
         return WireRequest("converse", call.route.region, self._params(call.route))
+
+    @property
+    def called_at(self) -> float:
+        """When the last call began."""
+        return self._ticket.started_at
 
     def seconds_left(self, now: float) -> float | None:
         """Time until the deadline, None where there is none."""
@@ -191,7 +208,7 @@ class Conversation:
         verdict = policy.schema.check(answer) if policy.schema is not None else Verdict()
         if verdict.error is not None:
             if verdict.ask_again and policy.schema is not None:
-                self._extra += policy.schema.messages_to_ask_again(answer, verdict.error)
+                self._tell(policy.schema.messages_to_ask_again(answer, verdict.error))
             return verdict
         if policy.validate is None:
             return verdict
@@ -199,9 +216,20 @@ class Conversation:
             result = policy.validate(replace(answer, structured_output=verdict.value))
         except Exception as error:  # noqa: BLE001 - the caller's code; its fault must not lose a paid answer's record
             return Verdict(error=f"the validation function raised {type(error).__name__}", ask_again=False)
+        if not isinstance(result, ValidationResult):
+            kind = type(result).__name__
+            return Verdict(error=f"the validation function returned {kind}, not a ValidationResult", ask_again=False)
         if result.success:
             return verdict
         return Verdict(error=result.error_message or "the validation function said no")
+
+    def _tell(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Say at the next call what was wrong with this answer, if the same model is asked: another one would be
+        shown signatures and tool calls that it did not make.
+        """
+        model = self._call.route.model
+        self._extra = [*(self._extra if self._extra_model == model else ()), *messages]
+        self._extra_model = model
 
     def _next(self, step: tuple[Progress, Decision], now: float) -> Step:
         self._progress, decision = step
@@ -221,8 +249,8 @@ class Conversation:
         }
         if inference:
             params["inferenceConfig"] = inference
-        if self._extra:
-            params["messages"] = [*params["messages"], *self._extra]
+        if self._extra and self._extra_model == route.model:
+            params["messages"] = [*params.get("messages", ()), *self._extra]
         if self._policy.schema is not None:
             native = self._policy.takes_output_config(route.model_id)
             params = self._policy.schema.apply_to(params, native=native)
