@@ -53,6 +53,15 @@ def test_another_way_to_the_same_model_comes_after_other_places(retry, expected)
     assert " ".join("/".join(key) for key in keys).startswith(expected)
 
 
+def test_another_region_comes_before_another_way_of_access():
+    assert planned(["a"], REGIONS[:2], options=direct_or_profile) == [
+        ("a", "us-east-1"),
+        ("a", "eu-west-1"),
+        ("us.a", "us-east-1"),
+        ("us.a", "eu-west-1"),
+    ]
+
+
 @pytest.mark.parametrize("retry", [RetryConfig(), MODEL_FIRST])
 def test_a_model_with_its_own_region_is_asked_only_there(retry):
     pinned = ModelChoice("b", "eu-central-1")
