@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.routes import make_plan
 
@@ -14,8 +14,9 @@ from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, te
 from airflow_provider_bedrock_llm.testing import AsyncFakeTransport, FakeTransport
 
 if TYPE_CHECKING:
-    from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from collections.abc import Callable, Sequence
+
+    from airflow_provider_bedrock_llm.core.response import BedrockResponse
 
 QUESTION = BedrockConverseRequest([text_message("a question")])
 
