@@ -183,7 +183,7 @@ class Engine(_Dispatcher):
         if not isinstance(wire, WireRequest):
             return wire
         try:
-            outcome = self._send(conversation, wire)
+            outcome = self._in_time(conversation, lambda: self._transport.send(wire))
         except BaseException:
             self._abandon(conversation)
             raise
@@ -223,20 +223,21 @@ class Engine(_Dispatcher):
                 self._transport.refresh_credentials()
                 self._refreshed_at = self._clock()
 
-    def _send(self, conversation: Conversation, wire: WireRequest) -> Reply | Failure:
+    def _in_time(self, conversation: Conversation, work: Callable[[], T]) -> T | Failure:
+        """Do a part of a call, until the request's deadline."""
         started = self._clock()
         left = conversation.seconds_left(started)
         if left is None:
-            return self._transport.send(wire)
-        outcomes: queue.SimpleQueue[Reply | Failure | BaseException] = queue.SimpleQueue()
+            return work()
+        outcomes: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
 
-        def send() -> None:
+        def do() -> None:
             try:
-                outcomes.put(self._transport.send(wire))
+                outcomes.put(work())
             except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
                 outcomes.put(error)
 
-        threading.Thread(target=contextvars.copy_context().run, args=(send,), daemon=True).start()
+        threading.Thread(target=contextvars.copy_context().run, args=(do,), daemon=True).start()
         try:
             outcome = outcomes.get(timeout=max(left, 0))
         except queue.Empty:
