@@ -5,8 +5,11 @@ CONSTRAINTS := .tools/constraints.txt
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
+BENCHES = $(subst /,.,$(basename $(sort $(wildcard tests/bench/bench_*.py))))
+
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-processes test-core-bare test-botocore144 lint format bench constraints catalog clean
+.NOTPARALLEL:
+.PHONY: help venv demo test test-fast test-processes test-bare lint format bench constraints catalog clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +20,9 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS) .tools/venv.sh
 .venv-core/.ready: .tools/core.in $(CONSTRAINTS) .tools/venv.sh
 	.tools/venv.sh .venv-core $(CONSTRAINTS) --requirement .tools/core.in
 
+.venv-aws/.ready: .tools/core.in .tools/aws.in $(CONSTRAINTS) .tools/venv.sh
+	.tools/venv.sh .venv-aws $(CONSTRAINTS) --requirement .tools/aws.in
+
 .venv-botocore144/.ready: .tools/constraints-botocore144.txt .tools/venv.sh
 	.tools/venv.sh .venv-botocore144 .tools/constraints-botocore144.txt --requirement .tools/constraints-botocore144.txt
 
@@ -25,22 +31,20 @@ venv: $(VENV)/.ready ## the virtual environment .venv, with the tested set of pa
 demo: venv ## a real Airflow enriches 3,708 reviews through a local Bedrock endpoint
 	@$(BIN)/python .tools/demo.py
 
-bench: venv ## requests per second and CPU per request, ours beside bare aiobotocore and boto3 in threads
-	$(BIN)/python -m tests.bench
+bench: venv ## what it costs: calls beside bare aiobotocore and boto3 in threads, jobs, the catalog; minutes
+	@for each in $(BENCHES); do echo "== $$each"; $(BIN)/python -m $$each || exit 1; done
 
-test: lint test-core-bare test-botocore144 test-fast test-processes ## everything
+test: lint test-bare test-fast test-processes ## everything
 
-test-fast: venv ## all tests but those that start real Airflow processes
+test-fast: venv .venv-botocore144/.ready ## all tests but those that start real Airflow processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes"
 
 test-processes: venv ## the tests that start real Airflow processes; minutes
 	$(BIN)/python -m pytest -m processes
 
-test-core-bare: .venv-core/.ready ## tests/core where neither Airflow nor boto is installed
+test-bare: .venv-core/.ready .venv-aws/.ready ## tests/core without Airflow and boto, tests/aws without Airflow
 	.venv-core/bin/python -m pytest tests/core
-
-test-botocore144: .venv-botocore144/.ready ## tests/local with the newer botocore line
-	.venv-botocore144/bin/python -m pytest tests/local
+	.venv-aws/bin/python -m pytest tests/aws
 
 lint: venv ## ruff, mypy, the import rules
 	$(BIN)/ruff check .
@@ -60,5 +64,5 @@ catalog: venv ## write the catalog snapshot of the wheel anew
 	$(BIN)/python .tools/build_catalog.py
 
 clean: ## remove environments, caches and what the demo left
-	rm -rf .venv .venv-core .venv-botocore144 .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-core .venv-aws .venv-botocore144 .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
