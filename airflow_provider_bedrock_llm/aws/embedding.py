@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddingEngine"]
 
-_LINGER_SECONDS = 0.01
+_LINGER_SECONDS = 0.05
 
 
 class _Engine(Protocol):
@@ -91,11 +91,11 @@ class EmbeddingEngine:
         requests = [request for request, _ in waiting]
         try:
             responses = await self._responses(requests)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - it is for those who wait, each of them
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
-            raise
+            return
         for (_, future), response in zip(waiting, responses, strict=True):
             if not future.done():
                 future.set_result(response)

@@ -49,6 +49,7 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
         (
             boto.HTTPClientError,
             boto.ResponseStreamingError,
+            boto.IncompleteReadError,
             urllib3.exceptions.HTTPError,
             aiohttp.ClientError,
             ResponseParserError,

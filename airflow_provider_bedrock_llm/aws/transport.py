@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ class BotoTransport:
             client = self._clients.engine_client(_SERVICE, request.region)
             data = getattr(client, request.operation)(**request.params)
             if _BLOB in data:
-                data[_BLOB] = data[_BLOB].read()
+                with contextlib.closing(data[_BLOB]) as blob:
+                    data[_BLOB] = blob.read()
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
         return _reply(data, time.monotonic() - started)
@@ -75,7 +77,9 @@ class AioTransport:
             client = await self._clients.engine_client(_SERVICE, request.region)
             data = await getattr(client, request.operation)(**request.params)
             if _BLOB in data:
-                data[_BLOB] = await data[_BLOB].read()
+                blob = data[_BLOB]
+                async with blob:
+                    data[_BLOB] = await blob.read()
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
         return _reply(data, time.monotonic() - started)
