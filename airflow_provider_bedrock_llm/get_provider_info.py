@@ -82,6 +82,13 @@ def _connection_fields() -> dict[str, Any]:
         "max_retries": _field(
             "Retries", "Retries of one request over all routes together. 3 if empty.", "integer", _ENGINE, minimum=0
         ),
+        "data_residency": _field(
+            "Data stays in",
+            "Use only regions and inference profiles that keep requests in this place.",
+            "string",
+            _PLACE,
+            enum=["eu", "us", "us-gov", "ca", "jp", "au", "in", "apac"],
+        ),
         "read_timeout": _field(
             "Read timeout", "Seconds to wait for an answer. 600 if empty.", "number", _NETWORK, exclusiveMinimum=0
         ),
@@ -163,6 +170,12 @@ def get_provider_info() -> dict[str, Any]:
                         "string",
                         "",
                         "s3://aws_default@my-bucket/bedrock_llm",
+                    ),
+                    "catalog_mode": _option(
+                        "Where the model catalog of the account is kept: variable (an Airflow Variable), memory, none "
+                        "(asked anew each time), or bundled to never ask AWS for it.",
+                        "string",
+                        "variable",
                     ),
                     "max_in_flight_per_process": _option(
                         "Calls in flight at most in one triggerer, over all jobs in it.", "integer", "200"

@@ -10,6 +10,7 @@ if "AIRFLOW_HOME" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 os.environ |= {
+    "AIRFLOW__BEDROCK_LLM__CATALOG_MODE": "bundled",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "AWS_CONFIG_FILE": os.devnull,

@@ -59,7 +59,7 @@ class _Dispatcher:
         self.book = book
         self.balance = balance
         self._turns = itertools.count()
-        self._failovers: dict[tuple[str, ...], Failover] = {}
+        self._failovers: dict[tuple[bool, tuple[str, ...]], Failover] = {}
 
     def open(self, request: BedrockConverseRequest) -> Conversation:
         """Start a conversation over the routes that are this request's turn."""
@@ -67,12 +67,14 @@ class _Dispatcher:
 
     def _failover(self) -> Failover:
         """The rules over the routes whose turn it is."""
-        regions = tuple(self._regions(next(self._turns)))
-        failover = self._failovers.get(regions)
+        turn = next(self._turns)
+        key = (self.plan.is_global(turn), tuple(self._regions(turn)))
+        failover = self._failovers.get(key)
         if failover is None:
             if len(self._failovers) >= _FAILOVERS_KEPT:
                 self._failovers.clear()
-            failover = self._failovers[regions] = self.policy.failover(self.plan.routes(regions))
+            routes = self.plan.routes(key[1], is_global=key[0])
+            failover = self._failovers[key] = self.policy.failover(routes)
         return failover
 
     def _regions(self, turn: int) -> Sequence[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotations
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -36,6 +36,7 @@ PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveCount = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+AccessMethodName = Literal["direct", "regional_profile", "global_profile"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -110,6 +111,12 @@ class RetryConfig:
             dropped, with a warning. Nothing that changes what the answer means is ever dropped by this.
         retryable_errors: further AWS error codes (or exception types of that name) to retry.
         region_order: order of the regions. Not in the seeds.
+        access_method_preference: how a model may be reached, best first: `direct`, `regional_profile`,
+            `global_profile`. What is left out is never used. Not in the seeds.
+        global_cris_fraction: the fraction of requests, 0.0 to 1.0, that try the global profile first, kept exactly;
+            None to follow the preference. Not in the seeds.
+        data_residency: a place that requests must not leave, such as `eu` or `us`: only regions, and profiles whose
+            destinations all lie there, are used. Not in the seeds.
         deadline_seconds: the time for one request with all its retries, None for none. Not in the seeds.
         max_attempts_total: a hard cap on calls for one request, failovers included, None for none. Not in the seeds.
         max_timeout_retries: how often a request may be sent again after a read timeout, which AWS may bill for
@@ -124,6 +131,9 @@ class RetryConfig:
     enable_feature_fallback: bool = True
     retryable_errors: tuple[str | type[BaseException], ...] = ()
     region_order: RegionOrder = RegionOrder.FIXED
+    access_method_preference: tuple[AccessMethodName, ...] = ("direct", "regional_profile", "global_profile")
+    global_cris_fraction: Fraction | None = None
+    data_residency: str | None = None
     deadline_seconds: PositiveSeconds | None = None
     max_attempts_total: PositiveCount | None = None
     max_timeout_retries: Count = 0

@@ -16,12 +16,14 @@ from airflow_provider_bedrock_llm.core.diagnosis import Setting, error_for
 from airflow_provider_bedrock_llm.core.failover import Call, Decision, Failover, GiveUp, Progress, Reason, Wait
 from airflow_provider_bedrock_llm.core.faults import Fault, classify
 from airflow_provider_bedrock_llm.core.pricing import Prices, cost_usd
+from airflow_provider_bedrock_llm.core.prompt_cache import CacheConfig, FixedPart, cache_savings_usd, place_cache_points
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
 from airflow_provider_bedrock_llm.core.schema import OutputSchema, Verdict, load_object
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.limiter import RouteBook, Ticket
+    from airflow_provider_bedrock_llm.core.model_card import ModelCard
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.routes import Route
 
@@ -35,8 +37,16 @@ def _no_price(_model_id: str, _region: str) -> Prices | None:
     return None
 
 
+def _forget(_model_id: str, _region: str) -> None:
+    return None
+
+
 def _no_capability(_model_id: str) -> bool:
     return False
+
+
+def _no_card(_model_id: str) -> ModelCard | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,11 @@ class ConversePolicy:
         prices_for: (id sent, region) -> prices, None where they are not known.
         takes_output_config: id sent -> whether the model has native structured output.
         takes_prefill: id sent -> whether the model goes on from an assistant message that it is given.
+        card_for: id sent -> what is known about the model, None where nothing is.
+        cache: where cache points go; None leaves requests as they are.
+        fixed: what the requests of a job have in common, which is cached once; None for requests of their own.
         setting: what error messages name.
+        learn_profile: told (id sent, region) where AWS answered that the model wants an inference profile there.
     """
 
     retry: RetryConfig = field(default_factory=RetryConfig)
@@ -63,7 +77,11 @@ class ConversePolicy:
     prices_for: PricesFor = _no_price
     takes_output_config: Callable[[str], bool] = _no_capability
     takes_prefill: Callable[[str], bool] = _no_capability
+    card_for: Callable[[str], ModelCard | None] = _no_card
+    cache: CacheConfig | None = None
+    fixed: FixedPart | None = None
     setting: Setting = field(default_factory=Setting)
+    learn_profile: Callable[[str, str], None] = _forget
     validate: Callable[[Any], ValidationResult] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -165,6 +183,8 @@ class Conversation:
     def _take_failure(self, failure: Failure, now: float, draw: float) -> Step:
         fault = classify(failure, self._policy.retry.retryable_codes)
         self._book.finish(self._ticket, fault, now)
+        if fault is Fault.NEEDS_PROFILE:
+            self._policy.learn_profile(*self._call.route.key)
         self._attempts.append(
             self._attempt(
                 failure.duration_seconds,
@@ -188,7 +208,11 @@ class Conversation:
         self._book.finish(self._ticket, None, now)
         self._attempts.append(
             self._attempt(
-                reply.duration_seconds, usage=Usage.from_wire(usage), cost_usd=cost, request_id=reply.request_id
+                reply.duration_seconds,
+                usage=Usage.from_wire(usage),
+                cost_usd=cost,
+                cache_savings_usd=cache_savings_usd(usage, prices, tier=tier),
+                request_id=reply.request_id,
             )
         )
         response = self._answered(reply, now)
@@ -254,6 +278,9 @@ class Conversation:
         if self._policy.schema is not None:
             native = self._policy.takes_output_config(route.model_id)
             params = self._policy.schema.apply_to(params, native=native)
+        if self._policy.cache is not None:
+            card = self._policy.card_for(route.model_id)
+            params = place_cache_points(params, self._policy.cache, card, self._policy.fixed)
         return params
 
     def _attempt(self, duration_seconds: float, **outcome: Any) -> RequestAttempt:

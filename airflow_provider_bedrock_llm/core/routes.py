@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bedrock_llm.core.access import takes_global_profile
 from airflow_provider_bedrock_llm.core.config import RegionOrder, RetryConfig, RetryStrategy
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 
@@ -147,29 +148,42 @@ class RoutePlan:
         regions: the regions, best first.
         retry: strategy and order of the regions.
         access_options: the ids under which a model can be asked in a region, best first.
+        global_first: the same for the requests that `global_cris_fraction` sends through the global profile.
 
     Raises:
         ConfigurationError: as `plan_routes`, at once and not at the first request.
     """
 
     def __init__(
-        self, choices: Sequence[ModelChoice], regions: Sequence[str], retry: RetryConfig, access_options: AccessOptions
+        self,
+        choices: Sequence[ModelChoice],
+        regions: Sequence[str],
+        retry: RetryConfig,
+        access_options: AccessOptions,
+        global_first: AccessOptions | None = None,
     ) -> None:
         self.choices = tuple(choices)
         self.regions = tuple(regions)
         self._retry = retry
         self._access_options = access_options
-        self._planned: dict[tuple[str, ...], tuple[Route, ...]] = {}
+        self._global_first = global_first or access_options
+        self._planned: dict[tuple[bool, tuple[str, ...]], tuple[Route, ...]] = {}
         self.routes(self.regions)
 
-    def routes(self, regions: Sequence[str]) -> tuple[Route, ...]:
+    def is_global(self, turn: int) -> bool:
+        """Whether it is this request's turn to try the global profile first."""
+        fraction = self._retry.global_cris_fraction
+        return fraction is not None and takes_global_profile(turn, fraction)
+
+    def routes(self, regions: Sequence[str], *, is_global: bool = False) -> tuple[Route, ...]:
         """The routes for one order of the regions."""
-        key = tuple(regions)
+        key = (is_global, tuple(regions))
         known = self._planned.get(key)
         if known is None:
             if len(self._planned) >= _ORDERS_KEPT:
                 self._planned.clear()
-            known = self._planned[key] = plan_routes(self.choices, key, self._retry, self._access_options)
+            options = self._global_first if is_global else self._access_options
+            known = self._planned[key] = plan_routes(self.choices, key[1], self._retry, options)
         return known
 
     def order(self, turn: int, order: RegionOrder | None = None) -> Sequence[str]:

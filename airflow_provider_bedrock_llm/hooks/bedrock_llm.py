@@ -12,13 +12,11 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_bedrock_llm.aws.catalog_bundle import load_bundled_catalog
 from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
 from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
 from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
-from airflow_provider_bedrock_llm.core.access import AccessOption, options_for
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
     FailureHandlingStrategy,
@@ -31,12 +29,12 @@ from airflow_provider_bedrock_llm.core.diagnosis import Setting
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ParallelExecutionError
 from airflow_provider_bedrock_llm.core.parallel_response import ParallelResponse
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
-from airflow_provider_bedrock_llm.core.routes import RoutePlan
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
-from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list, model_choice, named_requests
+from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list, named_requests
 from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection, parse_connection
 from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
 from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
+from airflow_provider_bedrock_llm.hooks.models import ModelVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     import boto3.session
     from pydantic import BaseModel
 
-    from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.limiter import RouteBook
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
@@ -56,7 +53,7 @@ __all__ = ["BedrockLLMHook"]
 _RUNTIME = "bedrock-runtime"
 
 
-class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
+class BedrockLLMHook(ModelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
     Args:
@@ -121,6 +118,7 @@ class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
             self.__dict__["connection"] = self._parsed(found)
         if self.connection.aws_conn_id and "_borrowed" not in self.__dict__:
             self.__dict__["_borrowed"] = await self.aget_connection(self.connection.aws_conn_id)
+        await asyncio.to_thread(lambda: self.catalog)
 
     @cached_property
     def _borrowed(self) -> Any:
@@ -151,11 +149,6 @@ class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
         return self._retry_config or self.connection.retry_config
 
     @cached_property
-    def catalog(self) -> Catalog:
-        """What is known about models: names, regions, profiles, prices."""
-        return load_bundled_catalog()
-
-    @cached_property
     def client_settings(self) -> ClientSettings:
         """Credentials and network settings of every client, sync and async."""
         return ClientSettings(
@@ -175,52 +168,6 @@ class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
         """A plain `bedrock-runtime` client, which retries by itself as the Boto3Config says."""
         return self.clients.client(_RUNTIME, self.get_available_regions()[0])
 
-    def get_available_models(self) -> list[str]:
-        """The models that are asked, best first."""
-        return [choice.model for choice in self.choices]
-
-    def get_available_regions(self) -> list[str]:
-        """The regions that are called, best first."""
-        regions = self._regions or self.connection.regions
-        if not regions:
-            found = self.region_name or self.get_session().region_name
-            regions = [found] if found else []
-        if not regions:
-            raise ConfigurationError(
-                f"No AWS region is configured. Set a region in the connection {self.bedrock_conn_id!r}, or give "
-                "`regions=[...]`."
-            )
-        return list(regions)
-
-    @cached_property
-    def choices(self) -> tuple[ModelChoice, ...]:
-        """The models that are asked, with their own regions and settings."""
-        models = self._models or self.connection.models
-        if not models:
-            raise ConfigurationError(
-                "No model is configured. Give `models=[...]`, best first, or set models in the connection "
-                f"{self.bedrock_conn_id!r}."
-            )
-        return tuple(model_choice(model) for model in models)
-
-    def plan(self, choices: Sequence[ModelChoice] | None = None) -> RoutePlan:
-        """The routes that requests take. Makes no call.
-
-        Args:
-            choices: other models than those of the hook.
-
-        Raises:
-            UnknownModelError: a model's name is not known.
-            ConfigurationError: no model can be asked in any region.
-        """
-        choices = self.choices if choices is None else choices
-        resolved = {choice.model: self.catalog.resolve(choice.model) for choice in choices}
-
-        def access_options(model: str, region: str) -> tuple[AccessOption, ...]:
-            return options_for(resolved[model], region)
-
-        return RoutePlan(choices, self.get_available_regions(), self.retry_config, access_options)
-
     def policy(self, *, deadline_seconds: float | None = None) -> ConversePolicy:
         """What requests have in common.
 
@@ -236,12 +183,13 @@ class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
             validation=self._validation,
             inference_config=self._inference_config,
             prices_for=self.catalog.prices_for,
-            takes_output_config=self._takes_output_config,
+            takes_output_config=self.takes_output_config,
             setting=Setting(
                 connection=f"the Airflow connection {self.bedrock_conn_id!r}",
                 read_timeout_seconds=self.boto3_config.read_timeout,
-                suggest=self._suggest,
+                suggest=self.suggest_instead_of,
             ),
+            learn_profile=self.learn_profile,
         )
 
     @cached_property
@@ -286,6 +234,7 @@ class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
     def converse_with_request(self, request: BedrockConverseRequest) -> BedrockResponse:
         """Send one request; see `converse`."""
         response = self.engine.ask(request)
+        self.keep_what_was_learned()
         if response.error is not None:
             raise response.error
         return response
@@ -349,16 +298,6 @@ class BedrockLLMHook(EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
     def _open_session(self) -> boto3.session.Session:
         """A session with fresh credentials."""
         return self.get_session()
-
-    def _takes_output_config(self, model_id: str) -> bool:
-        card = self.catalog.card(model_id)
-        return bool(card and card.supports("structured_output"))
-
-    def _suggest(self, model: str) -> str:
-        card = self.catalog.card(model)
-        if card is None:
-            return f"The nearest known models are {', '.join(self.catalog.suggest(model))}."
-        return f"Regions known to have it: {', '.join(sorted(card.regions)) or 'none'}."
 
     def _find(self, conn_id: str, get: Any) -> Any:
         try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BedrockConnection", "parse_connection"]
 
 _BOTO3_FIELDS = ("read_timeout", "connect_timeout", "max_pool_connections", "retries_max_attempts")
+_RETRY_FIELDS = ("retry_strategy", "max_retries", "data_residency")
 _BORROWED = ("role_arn", "external_id", "profile_name", "aws_session_token")
 
 
@@ -43,6 +44,7 @@ class _Extras:
     retries_max_attempts: int | None = Field(default=None, ge=0)
     retry_strategy: RetryStrategy | None = None
     max_retries: int | None = Field(default=None, ge=0)
+    data_residency: str | None = None
 
     @field_validator("regions", "models", mode="before")
     @classmethod
@@ -141,9 +143,7 @@ def parse_connection(
             "of its own. Keep one of them."
         )
     boto3_given = {name: getattr(own, name) for name in _BOTO3_FIELDS if getattr(own, name) is not None}
-    retry_given = {
-        name: getattr(own, name) for name in ("retry_strategy", "max_retries") if getattr(own, name) is not None
-    }
+    retry_given = {name: getattr(own, name) for name in _RETRY_FIELDS if getattr(own, name) is not None}
     return BedrockConnection(
         conn_id=conn_id,
         login=login or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
@@ -9,7 +10,6 @@ from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.runner import Pace, run_job
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from airflow_provider_bedrock_llm.core.limiter import RouteBook
@@ -76,3 +76,4 @@ async def run_enrichment(
         )
     finally:
         await transport.close()
+        await asyncio.to_thread(hook.keep_what_was_learned)

@@ -32,6 +32,7 @@ def test_every_field_of_the_form_is_read():
         "models": ["Nova Lite"],
         "retry_strategy": "model_first",
         "max_retries": 7,
+        "data_residency": "eu",
         "read_timeout": 900,
         "connect_timeout": 5,
         "max_pool_connections": 20,
@@ -44,6 +45,7 @@ def test_every_field_of_the_form_is_read():
     assert connection.boto3_config == Boto3Config(900, 5, 20, 1)
     assert connection.retry_config.retry_strategy is RetryStrategy.MODEL_FIRST
     assert connection.retry_config.max_retries == 7
+    assert connection.retry_config.data_residency == "eu"
     assert connection.endpoint_url == "http://127.0.0.1:1"
     assert connection.aws_extras == {
         "region_name": "eu-central-1",
