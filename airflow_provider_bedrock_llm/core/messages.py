@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_bedrock_llm.core import content_block
+from airflow_provider_bedrock_llm.core.cache_config import MAX_CACHE_POINTS
 from airflow_provider_bedrock_llm.core.content_block import Block, as_text, media_block
 from airflow_provider_bedrock_llm.core.errors import ContentError, RequestValidationError
 from airflow_provider_bedrock_llm.core.media import MAX_DOCUMENTS, MAX_IMAGES, check_document_name, document_name
@@ -23,15 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "MAX_CACHE_POINTS",
     "MessageBuilder",
     "RolesEnum",
     "create_assistant_message",
     "create_message",
     "create_user_message",
 ]
-
-MAX_CACHE_POINTS = 4
 
 
 class RolesEnum(StrEnum):

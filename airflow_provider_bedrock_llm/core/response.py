@@ -82,6 +82,8 @@ class RequestAttempt:
         cost_usd: its price; None where the price is not known.
         request_id: AWS's id of the call.
         may_have_cost: whether AWS may bill for an attempt without an answer.
+        cache_savings_usd: what the prompt cache saved on the answer, below zero where it was written and hardly read;
+            None where a price is not known.
     """
 
     model: str
@@ -96,6 +98,7 @@ class RequestAttempt:
     cost_usd: float | None = None
     request_id: str | None = None
     may_have_cost: bool = False
+    cache_savings_usd: float | None = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe, without the text of the failure's cause being lost."""
@@ -109,6 +112,8 @@ class RequestAttempt:
             "cost_usd": self.cost_usd,
             "request_id": self.request_id,
         }
+        if self.cache_savings_usd != 0:
+            data["cache_savings_usd"] = self.cache_savings_usd
         if self.fault is not None:
             data["fault"] = self.fault
         if self.may_have_cost:
@@ -135,6 +140,7 @@ class RequestAttempt:
             cost_usd=data["cost_usd"],
             request_id=data["request_id"],
             may_have_cost=data.get("may_have_cost", False),
+            cache_savings_usd=data.get("cache_savings_usd", 0.0),
         )
 
 
@@ -179,6 +185,28 @@ class BedrockResponse(ConverseAnswer):
         for attempt in self.attempts:
             total += attempt.usage
         return total
+
+    def get_cache_efficiency(self) -> dict[str, Any] | None:
+        """What the prompt cache did for all answers that were paid for; None where there is no answer.
+
+        Returns:
+            `cache_hit_ratio` (tokens read from the cache, as a share of all that went in, 0.0 to 1.0),
+            `cache_read_tokens`, `cache_write_tokens`, and `cache_savings_usd`: what was saved against the same
+            answers without a cache, below zero where writing cost more than reading saved so far, None where a price
+            is not known.
+        """
+        usage = self.usage
+        prompt_tokens = usage.total_tokens - usage.output_tokens
+        if prompt_tokens == 0:
+            return None
+        savings = [attempt.cache_savings_usd for attempt in self.attempts]
+        known = [saved for saved in savings if saved is not None]
+        return {
+            "cache_hit_ratio": usage.cache_read_input_tokens / prompt_tokens,
+            "cache_read_tokens": usage.cache_read_input_tokens,
+            "cache_write_tokens": usage.cache_write_input_tokens,
+            "cache_savings_usd": sum(known) if len(known) == len(savings) else None,
+        }
 
     def get_warnings(self) -> list[str]:
         """What the caller should know."""
