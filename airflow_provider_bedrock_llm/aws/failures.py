@@ -5,6 +5,8 @@ Botocore wraps most, but not all: what breaks while a body or a stream is read c
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import aiohttp
@@ -62,6 +64,8 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
     ((boto.BotoCoreError,), FailureKind.REJECTED),  # parameters, endpoint, configuration: nothing was sent
 )
 
+_VALUE = re.compile(r", value: .*, type: ", re.DOTALL)
+
 EXPECTED: tuple[type[BaseException], ...] = (
     boto.ClientError,
     boto.BotoCoreError,
@@ -80,7 +84,9 @@ def failure_from(error: BaseException, duration_seconds: float) -> Failure:
     if isinstance(error, boto.ClientError):
         return _service_failure(error.response, duration_seconds)
     kind = next(kind for kinds, kind in _KINDS if isinstance(error, kinds))
-    return Failure(kind, type(error).__name__, str(error), duration_seconds=duration_seconds)
+    # What botocore refuses it repeats, and that can be a prompt, which must not get into a log.
+    text = _VALUE.sub(", type: ", str(error)) if isinstance(error, boto.ParamValidationError) else str(error)
+    return Failure(kind, type(error).__name__, text, duration_seconds=duration_seconds)
 
 
 def _service_failure(response: Any, duration_seconds: float) -> Failure:
@@ -101,6 +107,7 @@ def _service_failure(response: Any, duration_seconds: float) -> Failure:
 def _retry_after_seconds(headers: Any) -> float | None:
     """`x-amz-retry-after` is in milliseconds."""
     try:
-        return float(headers["x-amz-retry-after"]) / 1000
+        seconds = float(headers["x-amz-retry-after"]) / 1000
     except (KeyError, ValueError):
         return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

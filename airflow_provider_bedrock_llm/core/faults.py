@@ -122,6 +122,7 @@ TEXTS: tuple[tuple[str, str, Fault], ...] = (
     ("resourcenotfoundexception", "provider as legacy", Fault.END_OF_LIFE),  # llmeter#35
     ("resourcenotfoundexception", "use case details", Fault.DENIED),  # the Anthropic use case form
     ("accessdeniedexception", "expired", Fault.EXPIRED_CREDENTIALS),
+    ("accessdeniedexception", "your api key is valid", Fault.BAD_CREDENTIALS),  # opencode#47073
 )
 
 _CODES = {

@@ -169,6 +169,12 @@ TEXTS_SEEN = [
     ),
     ("ExpiredTokenException", 403, "The security token included in the request is expired", Fault.EXPIRED_CREDENTIALS),
     ("403", 403, "Authentication failed: Please make sure your API Key is valid.", Fault.BAD_CREDENTIALS),
+    (
+        "AccessDeniedException",
+        403,
+        "Authentication failed: Please make sure your API Key is valid.",
+        Fault.BAD_CREDENTIALS,
+    ),
     ("404", 404, "", Fault.NOT_IN_REGION),
     ("UnknownOperationException", 404, "", Fault.NOT_IN_REGION),
 ]
