@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import runpy
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,11 +42,13 @@ def _warnings_of_others_ignored() -> Iterator[None]:
 
 
 def dags_of(path: Path) -> dict[str, DAG]:
-    """The DAGs of a file, by id."""
-    from airflow.sdk import DAG
+    """The DAGs of a file, by id, read as Airflow's DAG processor reads them."""
+    with _warnings_of_others_ignored():
+        from airflow.dag_processing.dagbag import DagBag
 
-    names = runpy.run_path(str(path), run_name=f"dag_file_{path.stem}")
-    return {value.dag_id: value for value in names.values() if isinstance(value, DAG)}
+        bag = DagBag(dag_folder=str(path))
+    assert bag.import_errors == {}
+    return bag.dags
 
 
 def run_dag(dag: DAG, **settings: Any) -> Any:

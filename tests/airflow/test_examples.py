@@ -1,0 +1,104 @@
+"""Every example: parsed without any connection, and run to its end against the local endpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness.airflow_home import airflow_db, dags_of, run_dag, task_result
+
+__all__ = ["airflow_db"]
+
+FOLDER = Path(__file__).parents[2] / "dags_examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+
+PARSE = """
+import json, socket, sys
+from pathlib import Path
+
+class NoNetwork(socket.socket):
+    def connect(self, *_):
+        raise AssertionError("a DAG file reached for the network while it was parsed")
+
+socket.socket = NoNetwork
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(dag_folder=sys.argv[1], collect_dags=True)
+print(json.dumps({"errors": bag.import_errors, "dags": {i: Path(d.fileloc).name for i, d in bag.dags.items()}}))
+"""
+
+
+@pytest.fixture
+def run_example(airflow_db, connected, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BEDROCK_LLM__WORK_DIR", (tmp_path / "jobs").as_uri())
+
+    def run(name):
+        (dag,) = dags_of(next(path for path in EXAMPLES if path.stem.endswith(name))).values()
+        finished = run_dag(dag)
+        states = {instance.task_id: str(instance.state) for instance in finished.get_task_instances()}
+        assert finished.state == "success", states
+        return finished
+
+    return run
+
+
+def rows_of(summary):
+    with Path(summary["output_uri"].removeprefix("file://")).open() as lines:
+        return [json.loads(line) for line in lines]
+
+
+def test_every_example_parses_without_connections_and_without_a_call():
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PARSE, str(FOLDER)], capture_output=True, text=True, check=False, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["errors"] == {}
+    assert sorted(found["dags"].values()) == [path.name for path in EXAMPLES]
+
+
+def test_one_prompt(run_example):
+    assert task_result(run_example("one_prompt"), "ask")
+
+
+def test_enrich_reviews(run_example, connected):
+    summary = task_result(run_example("enrich_reviews"), "enrich")
+    assert summary["counts"]["succeeded"] == summary["counts"]["total"] == 3708
+    assert connected.control.stats().calls == 3708
+
+
+def test_structured_extraction(run_example):
+    run = run_example("structured_extraction")
+    invoice = task_result(run, "extract")
+    assert invoice.keys() == {"number", "currency", "total", "items"}
+    assert isinstance(task_result(run, "book"), int | float)
+
+
+def test_refresh_catalog(run_example):
+    run_example("refresh_catalog")
+
+
+def test_embeddings(run_example, connected):
+    run = run_example("embeddings")
+    assert [len(vector) for vector in task_result(run, "embed_a_few")] == [256, 256]
+    rows = rows_of(task_result(run, "embed_reviews"))
+    assert len(rows) == 3708
+    assert all(len(row["answer"]["embedding"]) == 1024 for row in rows)
+    assert connected.control.stats().calls < len(rows) / 10
+
+
+def test_decorators(run_example):
+    run = run_example("decorators")
+    assert task_result(run, "greet")
+    topics = task_result(run, "topics")
+    assert topics.keys() == {"t1", "t2", "t3"}
+    assert set(topics.values()) <= {"delivery", "billing", "praise", "other"}
+
+
+def test_each_example_is_run_by_a_test_of_its_name():
+    tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert [path.stem for path in EXAMPLES if path.stem.partition("_")[2] not in tests] == []
