@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.core.errors import RequestValidationError, SourceError, TemplateError
-from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
+from airflow_provider_bedrock_llm.jobs.hash_table import HashSet, HashTable, hash_key
 from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, row_key
 from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
 from airflow_provider_bedrock_llm.jobs.source import RecordReader
@@ -88,7 +88,7 @@ class Intake:
             TemplateError: a record does not fit the template and `on_bad_record` is `fail`.
         """
         self._check_header()
-        reader, ids = self._new_reader(), HashTable()
+        reader, ids = self._new_reader(), HashSet()
         problems: list[BadRecord] = []
         bad = total = 0
         for index, row in enumerate(self._source.rows()):
@@ -208,14 +208,11 @@ class Intake:
             )
         return None
 
-    def _problem(self, record: Record | BadRecord, row: Row, ids: HashTable) -> BadRecord | None:
+    def _problem(self, record: Record | BadRecord, row: Row, ids: HashSet) -> BadRecord | None:
         if isinstance(record, BadRecord):
             return record
-        if self._spec.id_columns:
-            key = hash_key(record.id)
-            if ids.get(key) is not None:
-                return _repeats(record)
-            ids.put(key, record.line)
+        if self._spec.id_columns and not ids.add(hash_key(record.id)):
+            return _repeats(record)
         if self._ledger.answer_of_row(row_key(self._questions.settings, row.text)) is not None:
             return None
         return self.template_problem(record)

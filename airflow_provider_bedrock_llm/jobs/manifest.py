@@ -318,7 +318,7 @@ class Speed:
         if remaining is None:
             return None
         speed = self.rows_per_second
-        return remaining / speed if speed > 0 else (0.0 if remaining == 0 else None)
+        return round(remaining / speed, 1) if speed > 0 else (0.0 if remaining == 0 else None)
 
 
 def iso(seconds: float) -> str:

@@ -338,6 +338,7 @@ class JobRunner:
 
     async def _close(self, state: State, reason: str | None) -> Manifest:
         self._phase = "ended"
+        self._speed.sample(time.monotonic(), self._asked_and_ended)
         await asyncio.to_thread(self._lease.check)
         manifest = self._manifest(state, reason, self._token)
         await asyncio.to_thread(self._write_manifest, manifest)

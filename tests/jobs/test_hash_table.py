@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
+from airflow_provider_bedrock_llm.jobs.hash_table import HashSet, HashTable, hash_key
 
 NUMBERS = st.integers(0, 2**64 - 1)
 
@@ -36,3 +36,13 @@ def test_a_key_tells_where_one_text_ends_and_the_next_begins():
 
 def test_a_text_with_half_a_surrogate_pair_has_a_key():
     assert hash_key("\ud83d") != hash_key("?")
+
+
+@given(st.lists(st.integers(1, 500) | NUMBERS))
+def test_the_set_knows_what_it_has_seen(keys):
+    seen, expected = HashSet(), set()
+    for key in keys:
+        assert seen.add(key) == ((key or 1) not in expected)
+        expected.add(key or 1)
+
+    assert len(seen) == len(expected)

@@ -25,8 +25,8 @@ def bucket(monkeypatch):
     extra = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(connection))
-    open_location("s3://store@bucket", "work_dir")._fs.mkdir("bucket")
-    yield "s3://store@bucket"
+    open_location("s3://store@jobs", "work_dir")._fs.mkdir("jobs")
+    yield "s3://store@jobs"
     server.stop()
 
 

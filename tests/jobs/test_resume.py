@@ -59,7 +59,7 @@ async def test_a_crash_at_any_call_loses_only_what_was_in_flight_or_unflushed(tm
 
     def crash(calls):
         if calls == crash_at:
-            shutil.copytree(spec.job_uri, crashed.job_uri)
+            shutil.copytree(spec.job_uri, crashed.job_uri, ignore=shutil.ignore_patterns(".*"))
 
     engine.on_paid = crash
     await run_job(spec, engine, pace=QUICK)

@@ -10,10 +10,16 @@ from harness.job_folder import QUICK, assert_exact, job_of, kept_lines, output_o
 from pydantic import BaseModel
 
 from airflow_provider_bedrock_llm.core.config import FailureHandlingStrategy, ParallelProcessingConfig
-from airflow_provider_bedrock_llm.core.errors import OutputError, SourceError, TemplateError
+from airflow_provider_bedrock_llm.core.errors import LeaseLostError, OutputError, SourceError, TemplateError
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
+from airflow_provider_bedrock_llm.jobs.intake import Intake
+from airflow_provider_bedrock_llm.jobs.journal import Journal
+from airflow_provider_bedrock_llm.jobs.lease import take_lease
+from airflow_provider_bedrock_llm.jobs.ledger import Ledger
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
-from airflow_provider_bedrock_llm.jobs.question import request_rows
+from airflow_provider_bedrock_llm.jobs.output import write_output
+from airflow_provider_bedrock_llm.jobs.question import Questions, request_rows
+from airflow_provider_bedrock_llm.jobs.result import journal_line
 from airflow_provider_bedrock_llm.jobs.runner import finished_manifest, run_job
 
 
@@ -337,6 +343,38 @@ async def test_a_source_that_changes_while_the_job_runs_is_noticed(tmp_path):
     assert_exact(spec, rows_of(31))
 
 
+async def test_an_answer_never_stands_beside_a_text_that_was_not_asked(tmp_path):
+    rows = rows_of(30)
+    spec, engine = job_of(tmp_path, rows), CountingEngine(latency_seconds=0.001)
+    changed = [{**rows[0], "text": "text X"}, *rows[1:]]
+    engine.on_paid = lambda calls: write_rows(tmp_path / "rows.jsonl", changed) if calls == 30 else None
+
+    with pytest.raises(SourceError, match="changed while the job ran"):
+        await run_job(spec, engine, pace=QUICK)
+    await run_job(spec, engine, pace=QUICK)
+
+    assert engine.calls == 31
+    assert_exact(spec, changed)
+
+
+def test_an_output_is_not_replaced_by_a_runner_that_lost_the_job(tmp_path):
+    spec = job_of(tmp_path, rows_of(2))
+    spec.output.write(b"of the other runner")
+    lease = take_lease(spec.folder, {})
+    journal = Journal(spec.folder, lease, [])
+    intake = Intake(spec, Questions(spec), Ledger(dedupe=False))
+    intake.check(lambda: True)
+    for asked in intake.next(9, 9).asked:
+        intake.places[asked.index] = journal.add(journal_line(asked, answered("late"))).pack()
+    journal.write(journal.cut())
+    take_lease(spec.folder, {})
+
+    with pytest.raises(LeaseLostError):
+        write_output(spec, intake, journal, lease.check)
+
+    assert spec.output.read() == b"of the other runner"
+
+
 async def test_a_finished_job_needs_no_call_and_no_runner(tmp_path):
     spec, engine = job_of(tmp_path, rows_of(10)), CountingEngine()
     assert finished_manifest(spec) is None
@@ -361,10 +399,11 @@ async def test_a_second_runner_of_the_same_task_run_takes_the_outcome_as_it_is(t
     assert (next_try.counts.succeeded, next_try.counts.failed) == (10, 0)
 
 
-async def test_no_line_is_written_twice(tmp_path):
+async def test_much_is_written_at_once_and_nothing_twice(tmp_path):
     spec = job_of(tmp_path, rows_of(300), concurrency=50)
+    pace = replace(QUICK, flush_bytes=500, flush_seconds=3600)
 
-    await run_job(spec, CountingEngine(latency_seconds=0.001), pace=replace(QUICK, flush_bytes=500))
+    await run_job(spec, CountingEngine(latency_seconds=0.01), pace=pace)
 
     lines = kept_lines(spec)
     assert sorted(line["index"] for line in lines) == list(range(300))

@@ -18,7 +18,7 @@ def s3():
     server.start()
     host, port = server.get_host_and_port()
     fs = fsspec.filesystem("s3", key="k", secret="s", endpoint_url=f"http://{host}:{port}", skip_instance_cache=True)
-    fs.mkdir("bucket")
+    fs.mkdir("places")
     yield fs
     server.stop()
 
@@ -28,7 +28,7 @@ def place(request, tmp_path):
     if request.param == "local":
         return LocalLocation(tmp_path / "deep" / "folder", "work_dir")
     fs = request.getfixturevalue("s3")
-    key = f"bucket/{tmp_path.name}/deep/folder"
+    key = f"places/{tmp_path.name}/deep/folder"
     return ObjectLocation(fs, key, f"s3://{key}", "work_dir")
 
 
