@@ -201,7 +201,7 @@ class Intake:
     def template_problem(self, record: Record) -> BadRecord | None:
         """What is wrong with a record that the template does not take."""
         try:
-            self._questions.ask(record)
+            self._questions.check(record)
         except (TemplateError, RequestValidationError) as error:
             return BadRecord(
                 record.index, record.id, record.fields, record.line, "template", f"line {record.line}: {error}"

@@ -76,24 +76,43 @@ class Questions:
             TemplateError: a template cannot be rendered with this record, or the prompt is empty.
             RequestValidationError: the row does not hold a request.
         """
-        request = self._rendered(record) if self._prompt else self._from_row(record.fields)
+        row, prompt = record.fields, self._prompt
+        request = self._from_row(row) if prompt is None else self._rendered(prompt, row)
         request = replace(request, request_id=record.id)
         return request, request_hash(request, self._models, self._schema)
 
-    def _rendered(self, record: Record) -> BedrockConverseRequest:
-        assert self._prompt is not None  # noqa: S101 - for the type checker
-        text = self._prompt.render(record.fields)
+    def check(self, record: Record) -> None:
+        """Find out what `ask` would raise, at a fraction of its cost.
+
+        Raises:
+            TemplateError: as `ask`.
+            RequestValidationError: as `ask`.
+        """
+        if self._prompt is None:
+            self._from_row(record.fields)
+        else:
+            self._texts(self._prompt, record.fields)
+
+    def _texts(self, prompt: PromptTemplate, row: Mapping[str, Any]) -> tuple[str, str]:
+        """The user's and the system's text for a row."""
+        text = prompt.render(row)
+        system = self._system.render(row) if self._system else ""
         if not text.strip():
             raise TemplateError("The prompt is empty for this record. Correct prompt_template or leave the record out.")
         try:
             text.encode()
+            system.encode()
         except UnicodeEncodeError as error:
             raise TemplateError(
                 "The record holds half of a surrogate pair, which is no text. Correct its encoding."
             ) from error
+        return text, system
+
+    def _rendered(self, prompt: PromptTemplate, row: Mapping[str, Any]) -> BedrockConverseRequest:
+        text, system = self._texts(prompt, row)
         return BedrockConverseRequest(
             messages=[text_message(text)],
-            system=self._system_for(record.fields),
+            system=self._system_blocks_with(system),
             inference_config=self._inference_config or None,
             request_metadata=self._metadata,
             **self._shared,
@@ -106,11 +125,11 @@ class Questions:
         settings = self._shared | given
         settings["inference_config"] = self._inference_config | (given.get("inference_config") or {}) or None
         settings["request_metadata"] = (given.get("request_metadata") or {}) | (self._metadata or {}) or None
-        settings["system"] = [*(self._system_for(row) or []), *(given.get("system") or [])] or None
+        system = self._system.render(row) if self._system else ""
+        settings["system"] = [*(self._system_blocks_with(system) or []), *(given.get("system") or [])] or None
         return BedrockConverseRequest.from_dict(settings)
 
-    def _system_for(self, row: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
-        text = self._system.render(row) if self._system else ""
+    def _system_blocks_with(self, text: str) -> list[Mapping[str, Any]] | None:
         blocks = [{"text": text}] if text.strip() else []
         return [*blocks, *self._system_blocks] or None
 
