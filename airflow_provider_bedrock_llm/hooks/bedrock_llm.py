@@ -13,9 +13,10 @@ from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionW
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
-from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
+from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
 from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
+from airflow_provider_bedrock_llm.aws.streaming import StreamEngine
 from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
@@ -36,6 +37,7 @@ from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
 from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
 from airflow_provider_bedrock_llm.hooks.models import ModelVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
+from airflow_provider_bedrock_llm.hooks.streaming import StreamingVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +55,7 @@ __all__ = ["BedrockLLMHook"]
 _RUNTIME = "bedrock-runtime"
 
 
-class BedrockLLMHook(ModelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
+class BedrockLLMHook(ModelVerbs, StreamingVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
     Args:
@@ -184,6 +186,7 @@ class BedrockLLMHook(ModelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
             inference_config=self._inference_config,
             prices_for=self.catalog.prices_for,
             takes_output_config=self.takes_output_config,
+            takes_prefill=self.takes_prefill,
             setting=Setting(
                 connection=f"the Airflow connection {self.bedrock_conn_id!r}",
                 read_timeout_seconds=self.boto3_config.read_timeout,
@@ -193,9 +196,9 @@ class BedrockLLMHook(ModelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
         )
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> StreamEngine:
         """The engine for threads."""
-        return Engine(BotoTransport(self.clients), self.policy(), self.plan())
+        return StreamEngine(BotoTransport(self.clients), self.policy(), self.plan())
 
     def async_engine(
         self,
