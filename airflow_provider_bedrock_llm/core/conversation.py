@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.config import ResponseValidationConfig, RetryConfig, ValidationResult
 from airflow_provider_bedrock_llm.core.diagnosis import Setting, error_for
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, RequestValidationError
 from airflow_provider_bedrock_llm.core.failover import Call, Decision, Failover, GiveUp, Progress, Reason, Wait
 from airflow_provider_bedrock_llm.core.faults import Fault, classify
+from airflow_provider_bedrock_llm.core.inference import DROPPABLE_FEATURES, FittedParams, fit_inference
 from airflow_provider_bedrock_llm.core.pricing import Prices, cost_usd
 from airflow_provider_bedrock_llm.core.prompt_cache import CacheConfig, FixedPart, cache_savings_usd, place_cache_points
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
@@ -63,6 +65,8 @@ class ConversePolicy:
         takes_output_config: id sent -> whether the model has native structured output.
         takes_prefill: id sent -> whether the model goes on from an assistant message that it is given.
         card_for: id sent -> what is known about the model, None where nothing is.
+        droppable_features: what a request can do without where a model is known not to take it; see
+            `inference.DROPPABLE_FEATURES`. Everything else that a model does not take is an error before the call.
         cache: where cache points go; None leaves requests as they are.
         fixed: what the requests of a job have in common, which is cached once; None for requests of their own.
         setting: what error messages name.
@@ -78,6 +82,7 @@ class ConversePolicy:
     takes_output_config: Callable[[str], bool] = _no_capability
     takes_prefill: Callable[[str], bool] = _no_capability
     card_for: Callable[[str], ModelCard | None] = _no_card
+    droppable_features: frozenset[str] = frozenset()
     cache: CacheConfig | None = None
     fixed: FixedPart | None = None
     setting: Setting = field(default_factory=Setting)
@@ -85,6 +90,10 @@ class ConversePolicy:
     validate: Callable[[Any], ValidationResult] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if unknown := self.droppable_features - DROPPABLE_FEATURES:
+            raise ConfigurationError(
+                f"droppable_features={sorted(unknown)} cannot be dropped. Give some of {sorted(DROPPABLE_FEATURES)}."
+            )
         if self.validation is not None:
             function = self.validation.response_validation_function
             if isinstance(function, str):
@@ -114,6 +123,7 @@ class Conversation:
         "_attempts",
         "_book",
         "_call",
+        "_dropped",
         "_extra",
         "_extra_model",
         "_failover",
@@ -133,13 +143,19 @@ class Conversation:
         self._attempts: list[RequestAttempt] = []
         self._extra: list[Mapping[str, Any]] = []
         self._extra_model = ""
+        self._dropped: tuple[str, ...] = ()
         self._progress: Progress
         self._call: Call
         self._ticket: Ticket
 
     def begin(self, now: float) -> Step:
         """The first call."""
-        return self._next(self._failover.begin(now, self._avoid(now)), now)
+        step = self._next(self._failover.begin(now, self._avoid(now)), now)
+        problems = self._problems()
+        if not problems:
+            return step
+        error = RequestValidationError(problems[0], validation_errors=problems)
+        return BedrockResponse(success=False, error=error, **self._account(now))
 
     def resume(self, now: float) -> Step:
         """What follows a wait."""
@@ -264,7 +280,12 @@ class Conversation:
         book = self._book
         return lambda route: book.is_resting(route, now) or not book.has_room(route)
 
-    def _params(self, route: Route) -> dict[str, Any]:
+    def _problems(self) -> list[str]:
+        """What one of the models is known not to take, said before the first is asked: a failover must not find out."""
+        choices = {id(route.choice): route for route in self._failover.routes}
+        return [problem for route in choices.values() for problem in self._fitted(route).problems]
+
+    def _fitted(self, route: Route) -> FittedParams:
         params = self._request.converse_params(route.model_id)
         inference = {
             **(self._policy.inference_config or {}),
@@ -273,6 +294,11 @@ class Conversation:
         }
         if inference:
             params["inferenceConfig"] = inference
+        return fit_inference(params, self._policy.card_for(route.model_id), self._policy.droppable_features)
+
+    def _params(self, route: Route) -> dict[str, Any]:
+        fitted = self._fitted(route)
+        params, self._dropped = fitted.params, fitted.dropped
         if self._extra and self._extra_model == route.model:
             params["messages"] = [*params.get("messages", ()), *self._extra]
         if self._policy.schema is not None:
@@ -296,6 +322,7 @@ class Conversation:
             region_used=route.region,
             access=route.access,
             warnings=self._warnings(),
+            features_disabled=self._dropped,
             **self._account(now),
         )
 
@@ -320,7 +347,8 @@ class Conversation:
         }
 
     def _warnings(self) -> tuple[str, ...]:
+        warnings = [f"{feature} was left out, because the model does not take it" for feature in self._dropped]
         unpaid = sum(attempt.may_have_cost for attempt in self._attempts)
-        if not unpaid:
-            return ()
-        return (f"{unpaid} call(s) ended without an answer and may be billed all the same",)
+        if unpaid:
+            warnings.append(f"{unpaid} call(s) ended without an answer and may be billed all the same")
+        return tuple(warnings)
