@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable  # noqa: TC003 - types of public arguments
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -385,7 +386,10 @@ class AsyncEngine(_Dispatcher):
         except TimeoutError:
             pass
         finally:
-            if place.done() and not place.cancelled():
+            if place.cancelled() or not place.done():
+                with suppress(ValueError):  # passed over already
+                    line.waiting.remove(place)
+            else:
                 line.called_up -= 1
                 if not comes:  # the place came too late for this request
                     self._wake(route)

@@ -81,7 +81,7 @@ async def ask_all(
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    if stop and stop.is_set():
+    if stop and stop.is_set() and not window.is_exhausted:
         fanout.stop("a stop was asked for")
     return fanout
 
@@ -95,6 +95,11 @@ class _Window:
         self._ready: deque[BedrockConverseRequest] = deque()
         self._lock = asyncio.Lock()
         self._ended = False
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every request has been taken, and no more can come."""
+        return self._ended and not self._ready
 
     async def take(self) -> BedrockConverseRequest | None:
         if self._ready:

@@ -137,7 +137,7 @@ class RouteBook:
         known.failed += 1
         if fault is Fault.THROTTLED:
             known.throttled += 1
-            if ticket.started_at >= known.shrunk_at:
+            if ticket.started_at > known.shrunk_at:
                 # What was in flight is what the route could not take, whatever the window allowed.
                 known.window = max(1.0, min(known.window, known.in_flight + 1) * self.config.decrease)
                 known.shrunk_at = now

@@ -56,9 +56,16 @@ def test_one_wave_of_throttling_halves_once():
     assert book.state(ROUTE).window == 20
 
 
+def test_calls_of_the_very_moment_of_the_shrinking_belong_to_its_wave():
+    book = RouteBook()
+    for ticket in fill(book, 40, at=1.0):
+        book.finish(ticket, Fault.THROTTLED, 1.0)
+    assert book.state(ROUTE).window == 20
+
+
 def test_the_next_wave_halves_again():
     book = RouteBook()
-    for start in (0.0, 1.0):
+    for start in (0.0, 2.0):
         tickets = fill(book, 20, at=start)
         for ticket in tickets:
             book.finish(ticket, Fault.THROTTLED, start + 1)
