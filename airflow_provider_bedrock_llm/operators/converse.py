@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
+from airflow_provider_bedrock_llm.core.line_buffer import LineBuffer
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
+from airflow_provider_bedrock_llm.core.stream import StreamRecovery, StreamRestarted
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.outcome import airflow_error, tags_of
 
@@ -43,6 +45,9 @@ class BedrockConverseOperator(BaseOperator):
         output_schema: JSON Schema, pydantic class, or the dotted path of one, that the answer must fit.
         response_validation_config: a function of yours that accepts or rejects answers.
         request_fields: further fields of `BedrockConverseRequest`, such as `guardrail_config` or `tool_config`.
+        stream: show the answer in the task log while it is made, line by line. This is the one place where an answer
+            gets into a log, and only because you ask for it: whoever may read the log may read the answer. Where the
+            stream breaks, the log says which lines are void, and the model is asked again.
         boto3_config: network settings; None takes those of the connection.
         retry_config: retries and failover; None takes those of the connection.
         bedrock_conn_id: the Airflow connection.
@@ -68,6 +73,7 @@ class BedrockConverseOperator(BaseOperator):
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
         response_validation_config: ResponseValidationConfig | None = None,
         request_fields: Mapping[str, Any] | None = None,
+        stream: bool = False,
         boto3_config: Boto3Config | None = None,
         retry_config: RetryConfig | None = None,
         bedrock_conn_id: str = BedrockLLMHook.default_conn_name,
@@ -83,6 +89,7 @@ class BedrockConverseOperator(BaseOperator):
         self.output_schema = output_schema
         self.response_validation_config = response_validation_config
         self.request_fields = request_fields
+        self.stream = stream
         self.boto3_config = boto3_config
         self.retry_config = retry_config
         self.bedrock_conn_id = bedrock_conn_id
@@ -90,7 +97,8 @@ class BedrockConverseOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Ask, and push what it took."""
         try:
-            response = self._hook().converse_with_request(self._request(context))
+            hook, request = self._hook(), self._request(context)
+            response = self._shown(hook, request) if self.stream else hook.converse_with_request(request)
         except LLMManagerError as error:
             raise airflow_error(error) from error
         self._report(context, response)
@@ -121,6 +129,23 @@ class BedrockConverseOperator(BaseOperator):
             fields["inference_config"] = self.inference_config
         messages = self.messages if self.messages is not None else [text_message(str(self.prompt))]
         return BedrockConverseRequest.from_dict({"messages": messages, **fields})
+
+    def _shown(self, hook: BedrockLLMHook, request: BedrockConverseRequest) -> BedrockResponse:
+        """Stream the answer into the log."""
+        lines = LineBuffer()
+        with hook.converse_stream_with_request(request, StreamRecovery.RESTART) as stream:
+            for piece in stream:
+                whole = lines.add(piece) if isinstance(piece, str) else lines.flush()
+                for line in whole:
+                    self.log.info("%s", line)
+                if isinstance(piece, StreamRestarted):
+                    self.log.warning(
+                        "The stream broke (%s). What the log shows of the answer above is void; it starts anew.",
+                        piece.cause,
+                    )
+            for line in lines.flush():
+                self.log.info("%s", line)
+            return stream.response
 
     def _report(self, context: Context, response: BedrockResponse) -> None:
         usage = response.usage.to_wire()
