@@ -214,6 +214,18 @@ async def test_two_records_that_ask_the_same_keep_an_answer_each(tmp_path):
     assert engine.calls == 1
 
 
+async def test_rows_that_are_named_by_their_content_keep_an_answer_each(tmp_path):
+    rows = [{"text": "same"}] * 4
+    spec = await answered_job(tmp_path, rows, id_columns=())
+    write_rows(tmp_path / "rows.jsonl", [{"text": "new"}, *rows, *rows[:1]])
+    engine = CountingEngine()
+
+    await run_job(spec, engine, pace=QUICK)
+
+    assert engine.calls == 2
+    assert len({row["id"] for row in output_of(spec)}) == 6
+
+
 async def test_with_dedupe_a_new_row_that_asks_the_same_is_free(tmp_path):
     rows = [{"id": number, "text": "same"} for number in range(4)]
     spec = await answered_job(tmp_path, rows, dedupe=True)

@@ -165,6 +165,15 @@ async def test_the_failure_policy_ends_the_job_and_a_later_run_goes_on(tmp_path,
     assert_exact(spec, rows)
 
 
+async def test_the_failure_policy_counts_for_the_last_record_too(tmp_path):
+    policy = FailureHandlingStrategy.STOP_ON_FIRST_FAILURE
+    spec = job_of(tmp_path, rows_of(1), parallel=ParallelProcessingConfig(failure_handling_strategy=policy))
+
+    manifest = await run_job(spec, CountingEngine(lambda _: refused()), pace=QUICK)
+
+    assert (manifest.state, manifest.output_uri, spec.output.exists()) == ("failed", None, False)
+
+
 async def test_the_manifest_adds_up_tokens_money_and_calls(tmp_path):
     seen = []
     spec = job_of(tmp_path, rows_of(50))
