@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 _PLAIN_WIDTH = 120
 _SHOWN_ROWS = 10
-_TEXT_WIDTH = 52
+_MOST_TEXT_WIDTH = 60
+_LEAST_TEXT_WIDTH = 16
+_OTHER_COLUMNS_WIDTH = 54
 
 
 class DemoScreen:
@@ -46,13 +49,7 @@ class DemoScreen:
         if not self._console.is_terminal:
             yield self._plain_progress(total)
             return
-        columns = (
-            TextColumn("         "),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(),
-            TextColumn("{task.description}"),
-        )
-        with Progress(*columns, console=self._console) as bar:
+        with Progress(BarColumn(bar_width=14), TextColumn("{task.description}"), console=self._console) as bar:
             task = bar.add_task("waiting for the first rows", total=total)
 
             def show(manifest: Manifest) -> None:
@@ -66,7 +63,7 @@ class DemoScreen:
     ) -> bool:
         """The rows, the counts and where all of it lies. Says, and returns, whether the output is as promised."""
         self._console.print()
-        self._console.print(_rows_table(records))
+        self._console.print(_rows_table(records, self._console.width))
         ids = [record["id"] for record in records]
         in_order = ids == list(input_ids)
         counts, usage = manifest["counts"], manifest["usage"]
@@ -107,23 +104,24 @@ class DemoScreen:
 def _progress_text(manifest: Manifest, total: int) -> str:
     tokens = sum(manifest["usage"].get(name, 0) for name in ("inputTokens", "outputTokens"))
     parts = [f"{manifest['counts']['done']:,} of {total:,} rows"]
-    parts.append(f"{manifest['rows_per_second']:,.0f} rows/s")
+    parts.append(f"{manifest['rows_per_second']:,.0f}/s")
     if manifest["eta_seconds"] is not None:
         parts.append(f"{manifest['eta_seconds']:,.0f} s to go")
-    parts += [f"{tokens:,} tokens", f"${manifest['known_cost_usd']:.4f}"]
+    parts += [f"{tokens / 1000:,.0f}k tokens", f"${manifest['known_cost_usd']:.4f}"]
     return ", ".join(parts)
 
 
-def _rows_table(records: Sequence[Record]) -> Table:
-    """Ten rows from all over the file."""
+def _rows_table(records: Sequence[Record], width: int) -> Table:
+    """Ten rows from all over the file, no wider than the terminal."""
     table = Table(title=f"{_SHOWN_ROWS} of {len(records):,} enriched rows", title_justify="left")
-    for name in ("id", "review", "20 people", "sentiment", "score", "is_complaint"):
-        table.add_column(name, no_wrap=True, justify="right" if name in {"20 people", "score"} else "left")
+    for name in ("id", "review", "human", "sentiment", "score", "complaint"):
+        table.add_column(name, no_wrap=True)
+    text_width = min(_MOST_TEXT_WIDTH, max(_LEAST_TEXT_WIDTH, width - _OTHER_COLUMNS_WIDTH))
     for record in records[:: max(1, len(records) // _SHOWN_ROWS)][:_SHOWN_ROWS]:
         answer = record["answer"] or {}
         table.add_row(
             record["id"],
-            escape(_shortened(record["text"])),
+            escape(shorten(record["text"], text_width, placeholder="...")),
             record["human_sentiment"],
             *(str(answer.get(name, "")) for name in ("sentiment", "score", "is_complaint")),
         )
@@ -134,7 +132,3 @@ def _shown(path: Path) -> str:
     """Short where it can be: relative to the working directory."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 3] + "..."

@@ -41,7 +41,7 @@ def test_ctrl_c_ends_the_demo_with_all_that_it_started(tmp_path):
         text=True,
     )
     for line in demo.stdout:
-        if "rows/s" in line:
+        if "/s, " in line:
             break
     assert len(_still_running(tmp_path)) > 4
     demo.send_signal(signal.SIGINT)
@@ -70,9 +70,9 @@ def test_progress_off_a_terminal_is_one_line_for_news_and_none_for_the_same(caps
             show(seen)
     lines = [line.partition(" s  ")[2] for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "0 of 200 rows, 80 rows/s, 1,500 tokens, $0.0100",
-        "80 of 200 rows, 80 rows/s, 1,500 tokens, $0.0100",
-        "200 of 200 rows, 80 rows/s, 1,500 tokens, $0.0100",
+        "0 of 200 rows, 80/s, 2k tokens, $0.0100",
+        "80 of 200 rows, 80/s, 2k tokens, $0.0100",
+        "200 of 200 rows, 80/s, 2k tokens, $0.0100",
     ]
 
 
