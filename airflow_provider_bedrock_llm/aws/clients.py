@@ -73,7 +73,7 @@ class ClientSettings:
         retries = _ENGINE_RETRIES if engine else {"mode": "standard", **config.retries}
         extra: dict[str, Any] = {"retries": retries, "user_agent_extra": self.user_agent_extra}
         if self.keys_first:
-            extra["signature_version"] = "v4"
+            extra["auth_scheme_preference"] = "sigv4"
         return config.merge(Config(**extra))
 
 
