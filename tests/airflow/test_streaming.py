@@ -148,7 +148,7 @@ def test_the_operators_log_says_what_a_break_made_void(control, task_instance, c
     text, lines = run(task_instance, capsys, stream=True, retry_config=NO_WAIT)
     assert text == STORY
     void = line_with(lines, "is void")
-    assert any(STORY.split("\n")[0] in line for line in lines[:void])
+    assert any(STORY.split("\n", maxsplit=1)[0] in line for line in lines[:void])
     assert all(any(said in line for line in lines[void:]) for said in STORY.split("\n"))
 
 
