@@ -18,6 +18,13 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.schema_repair import repaired
+from airflow_provider_bedrock_llm.core.wire_schema import (
+    closed_schema,
+    compiles_a_grammar,
+    grammar_schema,
+    takes_forced_tool,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +36,6 @@ __all__ = ["OutputSchema", "Verdict", "load_object"]
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _UNSAFE_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _NAME_LENGTH = 64
-_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _LITERALS = frozenset({"enum", "const", "default", "examples"})
 _RULE_LENGTH = 200
 _ENDS_AGAIN = {
@@ -106,17 +112,22 @@ class OutputSchema:
 
         Args:
             params: parameters of Converse; not changed.
-            native: whether the model takes `outputConfig`; a forced strict tool asks otherwise.
+            native: whether the model takes `outputConfig`. Otherwise, and where it takes this schema only as a tool,
+                a forced tool asks.
 
         Returns:
             The parameters with the request for the shape.
         """
-        if native:
-            text_format = {"type": "json_schema", "structure": {"jsonSchema": self._wire_schema}}
+        model_id = params.get("modelId", "")
+        wire = self._grammar if compiles_a_grammar(model_id) else self._closed
+        if native and wire is not None:
+            text_format = {"type": "json_schema", "structure": {"jsonSchema": self._format(wire)}}
             return params | {"outputConfig": {**params.get("outputConfig", {}), "textFormat": text_format}}
         tools = (params.get("toolConfig") or {}).get("tools") or []
-        choice = {"tool": {"name": self.name}}
-        return params | {"toolConfig": {"tools": [*tools, {"toolSpec": self._tool}], "toolChoice": choice}}
+        tool_config: dict[str, Any] = {"tools": [*tools, {"toolSpec": self._tool}]}
+        if takes_forced_tool(model_id):
+            tool_config["toolChoice"] = {"tool": {"name": self.name}}
+        return params | {"toolConfig": tool_config}
 
     def check(self, response: BedrockResponse) -> Verdict:
         """Find the value in an answer and hold it against the schema."""
@@ -133,7 +144,7 @@ class OutputSchema:
 
     def validate(self, value: Any) -> Verdict:
         """Hold a value against the schema."""
-        value = self._repaired(value)
+        value = repaired(value, self.json_schema, _load_json)
         if self.model is not None:
             return _validated(self.model, value)
         found = best_match(self._validator.iter_errors(value))
@@ -171,40 +182,28 @@ class OutputSchema:
         except json.JSONDecodeError as error:
             raise ValueError(f"the answer is not JSON: {error.msg} at character {error.pos}") from error
 
-    def _repaired(self, value: Any) -> Any:
-        """Undo what models do under forced tools: a list or object written as a JSON text (langchain-aws#1221)."""
-        properties = self.json_schema.get("properties")
-        if not isinstance(value, dict) or not isinstance(properties, dict):
-            return value
-        repaired = dict(value)
-        for name, rule in properties.items():
-            held = repaired.get(name)
-            if isinstance(held, str) and isinstance(rule, dict) and rule.get("type") in {"array", "object"}:
-                try:
-                    repaired[name] = _load_json(held)
-                except ValueError:
-                    continue
-        return repaired
-
     @cached_property
     def _validator(self) -> Draft202012Validator:
         return Draft202012Validator(dict(self.json_schema), registry=Registry())  # which fetches nothing
 
     @cached_property
     def _closed(self) -> dict[str, Any]:
-        closed: dict[str, Any] = _close(dict(self.json_schema))
-        return closed
+        return closed_schema(self.json_schema)
 
     @cached_property
-    def _wire_schema(self) -> dict[str, Any]:
-        wire = {"schema": json.dumps(self._closed), "name": self.name}
+    def _grammar(self) -> dict[str, Any] | None:
+        return grammar_schema(self.json_schema)
+
+    def _format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        text_format = {"schema": json.dumps(schema), "name": self.name}
         description = self.json_schema.get("description")
-        return wire | ({"description": description} if description else {})
+        return text_format | ({"description": description} if description else {})
 
     @cached_property
     def _tool(self) -> dict[str, Any]:
+        """Not strict: only models with native structured output take `strict`, and its grammar refuses the same."""
         description = self.json_schema.get("description") or "Give the answer by calling this tool."
-        return {"name": self.name, "description": description, "inputSchema": {"json": self._closed}, "strict": True}
+        return {"name": self.name, "description": description, "inputSchema": {"json": self._closed}}
 
 
 def _validated(model: type[BaseModel], value: Any) -> Verdict:
@@ -281,26 +280,6 @@ def _references(schema: Any) -> Iterator[str]:
         for key, value in schema.items():
             if key not in _LITERALS and not (isinstance(value, dict) and "$id" in value):
                 yield from _references(value)
-
-
-def _close(schema: Any) -> Any:
-    """Bedrock refuses objects that leave `additionalProperties` open, at any depth (future-agi#412)."""
-    if isinstance(schema, list):
-        return [_close(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _NAMED_SCHEMAS and isinstance(value, dict):
-            closed[key] = {name: _close(inner) for name, inner in value.items()}
-        else:
-            closed[key] = value if key in _LITERALS else _close(value)
-    kinds = closed.get("type")
-    if (kinds == "object" or (isinstance(kinds, list) and "object" in kinds)) and isinstance(
-        closed.get("properties"), dict
-    ):
-        closed.setdefault("additionalProperties", False)
-    return closed
 
 
 def _safe_name(name: str) -> str:
