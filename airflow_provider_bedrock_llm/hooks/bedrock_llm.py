@@ -18,6 +18,7 @@ from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
 from airflow_provider_bedrock_llm.aws.streaming import StreamEngine
 from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
+from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
     FailureHandlingStrategy,
@@ -38,6 +39,7 @@ from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
 from airflow_provider_bedrock_llm.hooks.models import ModelVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
 from airflow_provider_bedrock_llm.hooks.streaming import StreamingVerbs
+from airflow_provider_bedrock_llm.hooks.tools import ToolVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +57,7 @@ __all__ = ["BedrockLLMHook"]
 _RUNTIME = "bedrock-runtime"
 
 
-class BedrockLLMHook(ModelVerbs, StreamingVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
+class BedrockLLMHook(ModelVerbs, StreamingVerbs, ToolVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
     Args:
@@ -70,6 +72,7 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, EmbeddingVerbs, InspectionVerbs
         default_inference_config: settings under those of a request.
         output_schema: JSON Schema, pydantic class, or dotted path of one, that answers must fit.
         response_validation_config: a function of yours that accepts or rejects answers.
+        cache_config: where prompts are cached; None leaves requests as they are.
 
     Raises:
         ConfigurationError: a setting has the wrong type, or the connection a wrong value.
@@ -91,6 +94,7 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, EmbeddingVerbs, InspectionVerbs
         default_inference_config: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
         response_validation_config: ResponseValidationConfig | None = None,
+        cache_config: CacheConfig | None = None,
     ) -> None:
         super().__init__(aws_conn_id=None, client_type=_RUNTIME)
         self.bedrock_conn_id = bedrock_conn_id
@@ -102,6 +106,7 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, EmbeddingVerbs, InspectionVerbs
         self._validation = expect_kind(
             response_validation_config, ResponseValidationConfig, "response_validation_config"
         )
+        self._cache_config = expect_kind(cache_config, CacheConfig, "cache_config")
         self._inference_config = default_inference_config
         self._schema = None if output_schema is None else OutputSchema.of(output_schema)
 
@@ -186,6 +191,8 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, EmbeddingVerbs, InspectionVerbs
             inference_config=self._inference_config,
             prices_for=self.catalog.prices_for,
             takes_output_config=self.takes_output_config,
+            card_for=self.catalog.card,
+            cache=self._cache_config,
             takes_prefill=self.takes_prefill,
             setting=Setting(
                 connection=f"the Airflow connection {self.bedrock_conn_id!r}",

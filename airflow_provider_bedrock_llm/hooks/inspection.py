@@ -128,7 +128,7 @@ class InspectionVerbs:
         return GuardrailResult.from_wire(response.response_data, response.region_used)
 
     def _inspect(self, dialect: Dialect, request: BedrockConverseRequest, plan: RoutePlan) -> BedrockResponse:
-        policy = replace(self.policy(), schema=None, validation=None, inference_config=None)
+        policy = replace(self.policy(), schema=None, validation=None, inference_config=None, cache=None)
         return Engine(DialectTransport(BotoTransport(self.clients), dialect), policy, plan).ask(request)
 
 
