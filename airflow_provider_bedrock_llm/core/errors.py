@@ -13,6 +13,7 @@
         RequestTimeoutError           the last cause was time; the model may have worked and billed
       ResponseValidationError         an answer came and was paid for, and was rejected each time
       StreamingError                  a stream broke after it had begun
+      ToolLimitError                  a round trip with tools met its limit of turns or cost
       CatalogError
         CatalogUnavailableError       no step of the waterfall gave a catalog
       ParallelProcessingError
@@ -60,6 +61,7 @@ __all__ = [
     "SourceError",
     "StreamingError",
     "TemplateError",
+    "ToolLimitError",
     "UnknownModelError",
 ]
 
@@ -226,6 +228,20 @@ class StreamingError(LLMManagerError):
 
     retry_helps = True
     may_have_cost = True
+
+
+class ToolLimitError(LLMManagerError):
+    """A round trip with tools met its limit of turns or of cost before the model was done.
+
+    Args:
+        run: the `ToolRun` with everything that was said and done until then.
+    """
+
+    may_have_cost = True
+
+    def __init__(self, message: str, *, run: Any = None, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.run = run
 
 
 class CatalogError(LLMManagerError):
