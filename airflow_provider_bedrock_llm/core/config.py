@@ -10,10 +10,11 @@ from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotat
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.features import DROPPABLE_FEATURES, is_droppable, unknown_features
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -38,6 +39,18 @@ PositiveCount = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 AccessMethodName = Literal["direct", "regional_profile", "global_profile"]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def _check_features(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := unknown_features(names):
+        raise ValueError(
+            f"{', '.join(unknown)} cannot be dropped. Name some of {', '.join(sorted(DROPPABLE_FEATURES))}, or "
+            "additionalModelRequestFields.<member> for one of its members; a guardrail is never dropped."
+        )
+    return names
+
+
+FeatureNames = Annotated[tuple[str, ...], AfterValidator(_check_features)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -108,7 +121,12 @@ class RetryConfig:
         max_retry_delay: the longest backoff in seconds.
         retry_strategy: regions first or models first.
         enable_feature_fallback: a cache point, a latency wish or a service tier that the model does not take is
-            dropped, with a warning. Nothing that changes what the answer means is ever dropped by this.
+            dropped, with a warning. Nothing that changes what the answer means is ever dropped by this. False: nothing
+            is ever dropped.
+        droppable_features: what else a request may go on without where the model does not take it, by the API's
+            names: `temperature`, `topP`, `topK`, `stopSequences`, `toolConfig`, `toolChoice`, `outputConfig`,
+            `document`, `image`, `video`, `additionalModelRequestFields` or one member of it
+            (`additionalModelRequestFields.top_k`). A guardrail is never dropped. Not in the seeds.
         retryable_errors: further AWS error codes (or exception types of that name) to retry.
         region_order: order of the regions. Not in the seeds.
         access_method_preference: how a model may be reached, best first: `direct`, `regional_profile`,
@@ -129,6 +147,7 @@ class RetryConfig:
     max_retry_delay: Seconds = 60.0
     retry_strategy: RetryStrategy = RetryStrategy.REGION_FIRST
     enable_feature_fallback: bool = True
+    droppable_features: FeatureNames = ()
     retryable_errors: tuple[str | type[BaseException], ...] = ()
     region_order: RegionOrder = RegionOrder.FIXED
     access_method_preference: tuple[AccessMethodName, ...] = ("direct", "regional_profile", "global_profile")
@@ -137,6 +156,10 @@ class RetryConfig:
     deadline_seconds: PositiveSeconds | None = None
     max_attempts_total: PositiveCount | None = None
     max_timeout_retries: Count = 0
+
+    def may_drop(self, feature: str) -> bool:
+        """Whether a request may go on without a feature that the model refuses."""
+        return self.enable_feature_fallback and is_droppable(feature, self.droppable_features)
 
     @property
     def retryable_codes(self) -> frozenset[str]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.config import ResponseValidationConfig, RetryConfig, ValidationResult
 from airflow_provider_bedrock_llm.core.diagnosis import Setting, error_for
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, RequestValidationError
+from airflow_provider_bedrock_llm.core.errors import RequestValidationError
 from airflow_provider_bedrock_llm.core.failover import Call, Decision, Failover, GiveUp, Progress, Reason, Wait
 from airflow_provider_bedrock_llm.core.faults import Fault, classify
-from airflow_provider_bedrock_llm.core.inference import DROPPABLE_FEATURES, FittedParams, fit_inference
+from airflow_provider_bedrock_llm.core.features import FeatureBook, refused_features, without
+from airflow_provider_bedrock_llm.core.inference import FittedParams, fit_inference
 from airflow_provider_bedrock_llm.core.pricing import Prices, cost_usd
 from airflow_provider_bedrock_llm.core.prompt_cache import CacheConfig, FixedPart, cache_savings_usd, place_cache_points
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.routes import Route
 
 __all__ = ["Conversation", "ConversePolicy", "Step"]
+
+_OUTPUT = "outputConfig"
+_MAY_BE_A_REFUSAL = frozenset({Fault.BAD_INPUT, Fault.DENIED, Fault.LISTED})
 
 Step = Call | Wait | BedrockResponse
 PricesFor = Callable[[str, str], Prices | None]
@@ -65,8 +69,7 @@ class ConversePolicy:
         takes_output_config: id sent -> whether the model has native structured output.
         takes_prefill: id sent -> whether the model goes on from an assistant message that it is given.
         card_for: id sent -> what is known about the model, None where nothing is.
-        droppable_features: what a request can do without where a model is known not to take it; see
-            `inference.DROPPABLE_FEATURES`. Everything else that a model does not take is an error before the call.
+        features: what routes refused before; shared by whoever asks with the same credentials.
         cache: where cache points go; None leaves requests as they are.
         fixed: what the requests of a job have in common, which is cached once; None for requests of their own.
         setting: what error messages name.
@@ -82,7 +85,7 @@ class ConversePolicy:
     takes_output_config: Callable[[str], bool] = _no_capability
     takes_prefill: Callable[[str], bool] = _no_capability
     card_for: Callable[[str], ModelCard | None] = _no_card
-    droppable_features: frozenset[str] = frozenset()
+    features: FeatureBook = field(default_factory=FeatureBook)
     cache: CacheConfig | None = None
     fixed: FixedPart | None = None
     setting: Setting = field(default_factory=Setting)
@@ -90,10 +93,6 @@ class ConversePolicy:
     validate: Callable[[Any], ValidationResult] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        if unknown := self.droppable_features - DROPPABLE_FEATURES:
-            raise ConfigurationError(
-                f"droppable_features={sorted(unknown)} cannot be dropped. Give some of {sorted(DROPPABLE_FEATURES)}."
-            )
         if self.validation is not None:
             function = self.validation.response_validation_function
             if isinstance(function, str):
@@ -129,7 +128,9 @@ class Conversation:
         "_failover",
         "_policy",
         "_progress",
+        "_refused",
         "_request",
+        "_sent",
         "_ticket",
     )
 
@@ -143,7 +144,9 @@ class Conversation:
         self._attempts: list[RequestAttempt] = []
         self._extra: list[Mapping[str, Any]] = []
         self._extra_model = ""
-        self._dropped: tuple[str, ...] = ()
+        self._dropped: dict[str, str] = {}
+        self._refused: dict[tuple[str, str], dict[str, str]] = {}
+        self._sent: Mapping[str, Any] = {}
         self._progress: Progress
         self._call: Call
         self._ticket: Ticket
@@ -165,7 +168,8 @@ class Conversation:
         """The call begins: count it, and say what to send."""
         self._call = call
         self._ticket = self._book.start(call.route, now)
-        return WireRequest("converse", call.route.region, self._params(call.route))
+        self._sent = self._params(call.route, now)
+        return WireRequest("converse", call.route.region, self._sent)
 
     @property
     def called_at(self) -> float:
@@ -198,6 +202,9 @@ class Conversation:
 
     def _take_failure(self, failure: Failure, now: float, draw: float) -> Step:
         fault = classify(failure, self._policy.retry.retryable_codes)
+        refused, goes_on_without = self._refused_feature(failure, fault)
+        if refused is not None:
+            fault = Fault.UNSUPPORTED_FEATURE
         self._book.finish(self._ticket, fault, now)
         if fault is Fault.NEEDS_PROFILE:
             self._policy.learn_profile(*self._call.route.key)
@@ -208,8 +215,11 @@ class Conversation:
                 failure=failure,
                 request_id=failure.request_id,
                 may_have_cost=fault.may_have_cost or failure.kind is FailureKind.STREAM,
+                refused_feature=refused,
             )
         )
+        if goes_on_without:
+            return self._next(self._failover.dropped(self._progress, now, self._avoid(now)), now)
         return self._next(
             self._failover.failed(self._progress, fault, now, draw, failure.retry_after_seconds, self._avoid(now)),
             now,
@@ -222,6 +232,7 @@ class Conversation:
         prices = self._policy.prices_for(route.model_id, route.region)
         cost = cost_usd(usage, prices, tier=tier) if usage else None
         self._book.finish(self._ticket, None, now)
+        self._policy.features.learn(route.key, self._refused.get(route.key, {}), now)
         self._attempts.append(
             self._attempt(
                 reply.duration_seconds,
@@ -294,20 +305,50 @@ class Conversation:
         }
         if inference:
             params["inferenceConfig"] = inference
-        return fit_inference(params, self._policy.card_for(route.model_id), self._policy.droppable_features)
+        retry = self._policy.retry
+        droppable = retry.droppable_features if retry.enable_feature_fallback else ()
+        return fit_inference(params, self._policy.card_for(route.model_id), droppable)
 
-    def _params(self, route: Route) -> dict[str, Any]:
+    def _params(self, route: Route, now: float) -> dict[str, Any]:
         fitted = self._fitted(route)
-        params, self._dropped = fitted.params, fitted.dropped
+        params = fitted.params
+        self._dropped = dict.fromkeys(fitted.dropped, "the model does not take it")
+        refused = {**self._policy.features.refused(route.key, now), **self._refused.get(route.key, {})}
+        refused = {feature: said for feature, said in refused.items() if self._may_drop(feature)}
         if self._extra and self._extra_model == route.model:
             params["messages"] = [*params.get("messages", ()), *self._extra]
         if self._policy.schema is not None:
             native = self._policy.takes_output_config(route.model_id)
+            if native and _OUTPUT in refused:
+                native = False
+                self._dropped[_OUTPUT] = refused[_OUTPUT]
             params = self._policy.schema.apply_to(params, native=native)
         if self._policy.cache is not None:
             card = self._policy.card_for(route.model_id)
             params = place_cache_points(params, self._policy.cache, card, self._policy.fixed)
+        for feature, said in refused.items():
+            kept = without(params, feature)
+            if kept is not None:
+                params = kept
+                self._dropped[feature] = said
         return params
+
+    def _refused_feature(self, failure: Failure, fault: Fault) -> tuple[str | None, bool]:
+        """What of the request the model does not take, if that is why the call failed, and whether to go on without."""
+        if fault not in _MAY_BE_A_REFUSAL:
+            return None, False
+        features = refused_features(failure, self._sent)
+        for feature in features:
+            if self._may_drop(feature):
+                self._refused.setdefault(self._call.route.key, {})[feature] = failure.message
+                return feature, True
+        return (features[0] if features and fault is not Fault.LISTED else None), False
+
+    def _may_drop(self, feature: str) -> bool:
+        """A schema of the policy's own holds without `outputConfig` too: the answer is held against it."""
+        own_schema = feature == _OUTPUT and self._policy.schema is not None and not self._request.output_config
+        retry = self._policy.retry
+        return retry.may_drop(feature) or (own_schema and retry.enable_feature_fallback)
 
     def _attempt(self, duration_seconds: float, **outcome: Any) -> RequestAttempt:
         route = self._call.route
@@ -322,7 +363,7 @@ class Conversation:
             region_used=route.region,
             access=route.access,
             warnings=self._warnings(),
-            features_disabled=self._dropped,
+            features_disabled=tuple(self._dropped),
             **self._account(now),
         )
 
@@ -347,7 +388,8 @@ class Conversation:
         }
 
     def _warnings(self) -> tuple[str, ...]:
-        warnings = [f"{feature} was left out, because the model does not take it" for feature in self._dropped]
+        route = self._failover.routes[self._progress.current]
+        warnings = [f"{feature} was left out of the call of {route}: {why}" for feature, why in self._dropped.items()]
         unpaid = sum(attempt.may_have_cost for attempt in self._attempts)
         if unpaid:
             warnings.append(f"{unpaid} call(s) ended without an answer and may be billed all the same")

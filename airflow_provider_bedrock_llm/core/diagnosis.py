@@ -99,6 +99,8 @@ def _explain(
             "Take that text as void and ask again, or let `recovery` do so: 'restart' asks again by itself, "
             "'continue' goes on from there with models that can."
         )
+    if end.fault is Fault.UNSUPPORTED_FEATURE and end.reason is not Reason.ATTEMPTS:
+        return RequestValidationError, _refused(route, attempts, retry)
     if end.fault is Fault.READ_TIMEOUT:
         return RequestTimeoutError, _timed_out(end, route, retry, setting)
     if end.fault in _FINAL and end.reason is not Reason.ATTEMPTS:
@@ -125,6 +127,20 @@ def _rejected(end: GiveUp, route: Route, attempts: Sequence[RequestAttempt], ret
         f"{_count(len(reasons), 'answer')} of {route} {'was' if len(reasons) == 1 else 'were'} paid for and rejected, "
         f"the last because of this: {last}. Make the prompt clearer, or the schema or the validation function milder"
         f"{budget}."
+    )
+
+
+def _refused(route: Route, attempts: Sequence[RequestAttempt], retry: RetryConfig) -> str:
+    feature = (attempts[-1].refused_feature if attempts else None) or "a feature"
+    named = ", ".join(retry.droppable_features) or "none"
+    go_on = (
+        f"name {feature!r} in `droppable_features` (now {named})"
+        if retry.enable_feature_fallback
+        else "set `enable_feature_fallback` (now False)"
+    )
+    return (
+        f"{route} does not take {feature} of this request. Leave it out, choose a model that takes it, or {go_on} to "
+        "let it be left out where a model refuses it."
     )
 
 

@@ -5,6 +5,7 @@ what it says:
 
     begin -> Call ... reply -> (accepted: the loop is done) or `rejected` -> Call | Wait | GiveUp
                       failure -> `failed`   -> Call | Wait | GiveUp
+                      refused feature that can be left out -> `dropped` -> Call | GiveUp
              Wait ... -> `resume` -> Call | GiveUp
 
 What it guarantees, whatever happens: it ends; calls never exceed the budget; nothing starts after the deadline; a
@@ -102,6 +103,7 @@ class Progress:
         timeouts: read timeouts so far.
         refreshed: whether new credentials were fetched.
         rejected: answers that were rejected.
+        drops: features that were left out.
         out: indexes of routes that cannot serve this request.
         tired: indexes of routes that failed in this round, or share the endpoint of one that could not be reached.
         stay: whether the call after a wait goes over the same route.
@@ -116,10 +118,15 @@ class Progress:
     timeouts: int = 0
     refreshed: bool = False
     rejected: int = 0
+    drops: int = 0
     out: frozenset[int] = frozenset()
     tired: frozenset[int] = frozenset()
     stay: bool = False
     fault: Fault = Fault.UNKNOWN
+
+
+_MOST_DROPS_PER_ROUTE = 20
+"""More than a request has features; whoever counts wrong must not ask for ever."""
 
 
 def _never(_: Route) -> bool:
@@ -194,6 +201,15 @@ class Failover:
         if self.answer_delay_seconds > 0:
             return progress, Wait(self.answer_delay_seconds)
         return self._call(progress, is_resting)
+
+    def dropped(
+        self, progress: Progress, now: float, is_resting: Callable[[Route], bool] = _never
+    ) -> tuple[Progress, Decision]:
+        """The call under way was refused for a feature, and the request goes on without it: the same route, at once."""
+        progress = replace(progress, fault=Fault.UNSUPPORTED_FEATURE, drops=progress.drops + 1, stay=True)
+        if progress.drops > _MOST_DROPS_PER_ROUTE * len(self.routes):
+            return progress, GiveUp(Reason.FAULT, Fault.UNSUPPORTED_FEATURE)
+        return self._call_unless_over(progress, now, is_resting)
 
     def resume(
         self, progress: Progress, now: float, is_resting: Callable[[Route], bool] = _never

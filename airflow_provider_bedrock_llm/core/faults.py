@@ -85,6 +85,8 @@ class Fault(Enum):
     """The request is malformed."""
     DEADLINE = _Nature("deadline", Reaction.STOP, may_have_cost=True)
     """The time of the whole request is over."""
+    UNSUPPORTED_FEATURE = _Nature("unsupported_feature", Reaction.STOP)
+    """The model does not take a feature of the request. What may be left out is: `Failover.dropped`."""
     INVALID_ANSWER = _Nature("invalid_answer", Reaction.RETRY, may_have_cost=True)
     """An answer came and was rejected. The engine asks again by the rules of validation, not of retries."""
     UNKNOWN = _Nature("unknown", Reaction.STOP, may_have_cost=True)

@@ -84,6 +84,7 @@ class RequestAttempt:
         may_have_cost: whether AWS may bill for an attempt without an answer.
         cache_savings_usd: what the prompt cache saved on the answer, below zero where it was written and hardly read;
             None where a price is not known.
+        refused_feature: what the model does not take, by the API's name, where it failed for that.
     """
 
     model: str
@@ -99,6 +100,7 @@ class RequestAttempt:
     request_id: str | None = None
     may_have_cost: bool = False
     cache_savings_usd: float | None = 0.0
+    refused_feature: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe, without the text of the failure's cause being lost."""
@@ -120,6 +122,8 @@ class RequestAttempt:
             data["may_have_cost"] = True
         if self.validation_error is not None:
             data["validation_error"] = self.validation_error
+        if self.refused_feature is not None:
+            data["refused_feature"] = self.refused_feature
         if self.failure is not None:
             data["failure"] = _failure_to_dict(self.failure)
         return data
@@ -141,6 +145,7 @@ class RequestAttempt:
             request_id=data["request_id"],
             may_have_cost=data.get("may_have_cost", False),
             cache_savings_usd=data.get("cache_savings_usd", 0.0),
+            refused_feature=data.get("refused_feature"),
         )
 
 

@@ -36,6 +36,12 @@ BY_FAULT = [
     (Reason.FAULT, Fault.DENIED, ModelAccessError, ["m in us-east-1", "bedrock:InvokeModel", "Model access"]),
     (Reason.FAULT, Fault.CONTEXT_TOO_LONG, ContextTooLongError, ["does not fit", "Shorten"]),
     (Reason.FAULT, Fault.BAD_INPUT, RequestValidationError, ["malformed", "Correct"]),
+    (
+        Reason.FAULT,
+        Fault.UNSUPPORTED_FEATURE,
+        RequestValidationError,
+        ["m in us-east-1 does not take", "`droppable_features` (now none)"],
+    ),
     (Reason.FAULT, Fault.UNKNOWN, LLMManagerError, ["m in us-east-1", "`retryable_errors`"]),
     (Reason.ROUTES, Fault.NEEDS_PROFILE, ModelAccessError, ["inference profile", "global.", "Near m: claude-x."]),
     (

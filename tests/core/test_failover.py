@@ -50,6 +50,10 @@ class Drive:
             self.sit_out()
         return self
 
+    def drop(self):
+        self._hear(self.machine.dropped(self.progress, self.now, self._rests))
+        return self
+
     def sit_out(self):
         while isinstance(self.last, Wait):
             self.now += self.last.seconds
@@ -301,6 +305,33 @@ def check_after(drive, history):
     gone = {route for past, route in history if past.reaction is Reaction.MOVE_ON}
     assert drive.called[-1] not in gone
     assert drive.last.refresh_credentials is (fault is Fault.EXPIRED_CREDENTIALS)
+
+
+def test_a_feature_that_is_left_out_costs_no_retry_and_no_wait_and_stays_on_the_route():
+    drive = Drive(2, max_retries=0, resting={0})
+    drive.drop().drop()
+    assert drive.called == [1, 1, 1]
+    assert drive.waits == []
+    assert drive.hear(Fault.THROTTLED).last == GiveUp(Reason.RETRIES, Fault.THROTTLED)
+
+
+def test_leaving_out_keeps_to_deadline_and_attempts():
+    drive = Drive(max_attempts_total=2)
+    assert drive.drop().drop().last == GiveUp(Reason.ATTEMPTS, Fault.UNSUPPORTED_FEATURE)
+    drive = Drive(deadline_seconds=5)
+    drive.now = 5.0
+    assert drive.drop().last == GiveUp(Reason.DEADLINE, Fault.UNSUPPORTED_FEATURE)
+
+
+@given(st.data(), configs, st.integers(1, 4))
+def test_leaving_out_features_ends_whatever_comes_between(data, config, routes):
+    drive = Drive(routes, **config)
+    while not isinstance(drive.last, GiveUp):
+        if data.draw(st.integers(0, 9)):
+            drive.drop()
+        else:
+            drive.hear(data.draw(st.sampled_from(list(Fault))))
+        assert len(drive.calls) <= 21 * routes + 12
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(Fault)), st.floats(0, 5)), max_size=12), configs, st.integers(1, 4))

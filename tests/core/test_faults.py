@@ -200,6 +200,7 @@ REACTIONS = {
         Fault.DENIED,
         Fault.CONTEXT_TOO_LONG,
         Fault.BAD_INPUT,
+        Fault.UNSUPPORTED_FEATURE,
         Fault.DEADLINE,
         Fault.UNKNOWN,
     },

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
+from airflow_provider_bedrock_llm.core.config import RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import Conversation, ConversePolicy
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, RequestValidationError
+from airflow_provider_bedrock_llm.core.errors import RequestValidationError
 from airflow_provider_bedrock_llm.core.failover import Call
 from airflow_provider_bedrock_llm.core.inference import DROPPABLE_FEATURES, check_inference, fit_inference
 from airflow_provider_bedrock_llm.core.limiter import RouteBook
@@ -158,13 +159,17 @@ class TestInAConversation:
         assert "temperature=0" in str(response.error)
 
     def test_what_can_be_dropped_is_left_out_and_written_on_the_response(self):
-        conversation, call = self.begin(ask({"temperature": 0}), OPUS, droppable_features=frozenset({"temperature"}))
+        conversation, call = self.begin(
+            ask({"temperature": 0}), OPUS, retry=RetryConfig(droppable_features=("temperature",))
+        )
         assert isinstance(call, Call)
         assert "inferenceConfig" not in conversation.start(call, 0.0).params
         reply = {"output": {"message": {"role": "assistant", "content": [{"text": "b"}]}}, "usage": {"inputTokens": 1}}
         response = conversation.take(Reply(reply, "r", 0.1), 0.1, 0.5)
         assert response.features_disabled == ("temperature",)
-        assert response.get_warnings() == ["temperature was left out, because the model does not take it"]
+        assert response.get_warnings() == [
+            f"temperature was left out of the call of {OPUS.model_id} in us-east-1: the model does not take it"
+        ]
 
     def test_top_k_is_sent_where_the_model_takes_it(self):
         conversation, call = self.begin(ask({"topK": 5}), NOVA)
@@ -172,5 +177,5 @@ class TestInAConversation:
         assert sent["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 5}}
 
     def test_a_feature_that_cannot_be_dropped_is_refused_as_a_setting(self):
-        with pytest.raises(ConfigurationError, match="guardrailConfig"):
-            ConversePolicy(droppable_features=frozenset({"guardrailConfig"}))
+        with pytest.raises(ValueError, match="guardrailConfig cannot be dropped"):
+            RetryConfig(droppable_features=("guardrailConfig",))
