@@ -8,9 +8,9 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_bedrock_llm.core.errors import OutputError
+from airflow_provider_bedrock_llm.core.errors import LeaseLostError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.jobs.journal import Journal, Part
     from airflow_provider_bedrock_llm.jobs.lease import Lease
 
-__all__ = ["Keeper", "Pace"]
+__all__ = ["Keeper", "Pace", "cancel", "while_kept"]
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -143,3 +145,27 @@ class Keeper:
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
+
+
+async def while_kept(work: Awaitable[_T], keeping: asyncio.Task[None], give_way: Callable[[], None]) -> _T:
+    """Await work; what ends the keeping (a lost lease, a full disk) ends it too."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            give_way()
+            if isinstance(keeping.exception(), LeaseLostError):
+                task.cancel()
+            await asyncio.wait({task})
+            keeping.result()
+        return await task
+    finally:
+        await cancel(task)
+
+
+async def cancel(task: asyncio.Future[Any]) -> None:
+    """End a task and wait until it has ended; what it raised was of interest before, or is of none."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

@@ -12,12 +12,12 @@ import logging
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_bedrock_llm.core.errors import LeaseLostError, LLMManagerError, OutputError
 from airflow_provider_bedrock_llm.jobs.intake import Batch, Intake, spec_fingerprint
 from airflow_provider_bedrock_llm.jobs.journal import Journal
-from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace
+from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace, cancel, while_kept
 from airflow_provider_bedrock_llm.jobs.lease import Lease, take_lease
 from airflow_provider_bedrock_llm.jobs.ledger import read_ledger
 from airflow_provider_bedrock_llm.jobs.manifest import MANIFEST_FILE, Manifest, Phase, Speed, State, Tally, iso
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 
 _ROWS_PER_LOOK = 2048
 _LEAST_BATCH = 16
-
-_T = TypeVar("_T")
 
 
 class _Engine(Protocol):
@@ -207,15 +205,15 @@ class JobRunner:
         log.info("Job %s: epoch %d, %d parts of results", self._spec.job_uri, self._lease.epoch, len(parts))
 
     async def _work(self, keeping: asyncio.Task[None]) -> tuple[State, str | None]:
-        if not await _while_kept(asyncio.to_thread(self._resume), keeping, self._give_way):
+        if not await while_kept(asyncio.to_thread(self._resume), keeping, self._give_way):
             return "stopped", "a stop was asked for before anything was asked"
         self._phase = "asking"
-        reason = await _while_kept(self._ask(), keeping, self._give_way)
+        reason = await while_kept(self._ask(), keeping, self._give_way)
         await self._keeper.flush()
         is_complete = self._tally.done == self._total
         if is_complete and (reason is None or self._stop.is_set()):
             self._phase = "writing"
-            await _while_kept(asyncio.to_thread(self._finish), keeping, self._give_way)
+            await while_kept(asyncio.to_thread(self._finish), keeping, self._give_way)
             return "succeeded", None
         return ("stopped" if self._stop.is_set() else "failed"), reason
 
@@ -261,8 +259,8 @@ class JobRunner:
                 return asking.result().stopped_because
             return f"calls were still under way {self._pace.drain_seconds:g} seconds after the stop"
         finally:
-            await _cancel(halted)
-            await _cancel(asking)
+            await cancel(halted)
+            await cancel(asking)
             if self._look_ahead is not None:
                 await asyncio.wait({self._look_ahead})
                 self._look_ahead.exception()
@@ -406,27 +404,3 @@ class JobRunner:
             error=reason,
             **self._tally.money,
         )
-
-
-async def _while_kept(work: Awaitable[_T], keeping: asyncio.Task[None], give_way: Callable[[], None]) -> _T:
-    """Await work; what ends the keeping (a lost lease, a full disk) ends it too."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            give_way()
-            if isinstance(keeping.exception(), LeaseLostError):
-                task.cancel()
-            await asyncio.wait({task})
-            keeping.result()
-        return await task
-    finally:
-        await _cancel(task)
-
-
-async def _cancel(task: asyncio.Future[Any]) -> None:
-    """End a task and wait until it has ended; what it raised was of interest before, or is of none."""
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()
