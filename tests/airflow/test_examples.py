@@ -78,6 +78,16 @@ def test_structured_extraction(run_example):
     assert isinstance(task_result(run, "book"), int | float)
 
 
+def test_images_and_documents(run_example, connected):
+    connected.control.keep_bodies(2)
+    run = run_example("images_and_documents")
+    assert [len(units) for units in task_result(run, "read_chart").values()] == [4, 4]
+    assert task_result(run, "explain")
+    sent = [block for call in connected.control.bodies() for block in call["body"]["messages"][0]["content"]]
+    assert [next(iter(block)) for block in sent] == ["image", "text", "document", "image", "text"]
+    assert (sent[0]["image"]["format"], sent[2]["document"]["format"]) == ("png", "pdf")
+
+
 def test_refresh_catalog(run_example):
     run_example("refresh_catalog")
 
@@ -99,6 +109,9 @@ def test_decorators(run_example):
     assert set(topics.values()) <= {"delivery", "billing", "praise", "other"}
 
 
-def test_each_example_is_run_by_a_test_of_its_name():
-    tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    assert [path.stem for path in EXAMPLES if path.stem.partition("_")[2] not in tests] == []
+REST = [path for path in EXAMPLES if f"test_{path.stem.partition('_')[2]}" not in globals()]
+
+
+@pytest.mark.parametrize("path", REST, ids=lambda path: path.stem)
+def test_every_other_example_runs_to_its_end_too(run_example, path):
+    run_example(path.stem)
