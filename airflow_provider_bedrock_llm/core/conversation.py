@@ -7,26 +7,27 @@ to sit out, or the `BedrockResponse` that ends it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bedrock_llm.core.config import ResponseValidationConfig, RetryConfig, ValidationResult
-from airflow_provider_bedrock_llm.core.diagnosis import Setting, error_for
+from airflow_provider_bedrock_llm.core.config import ValidationResult
+from airflow_provider_bedrock_llm.core.diagnosis import error_for
 from airflow_provider_bedrock_llm.core.errors import RequestValidationError
 from airflow_provider_bedrock_llm.core.failover import Call, Decision, Failover, GiveUp, Progress, Reason, Wait
 from airflow_provider_bedrock_llm.core.faults import Fault, classify
-from airflow_provider_bedrock_llm.core.features import FeatureBook, refused_features, without
+from airflow_provider_bedrock_llm.core.features import refused_features, without
 from airflow_provider_bedrock_llm.core.inference import FittedParams, fit_inference
-from airflow_provider_bedrock_llm.core.pricing import Prices, cost_usd
-from airflow_provider_bedrock_llm.core.prompt_cache import CacheConfig, FixedPart, cache_savings_usd, place_cache_points
+from airflow_provider_bedrock_llm.core.policy import ConversePolicy
+from airflow_provider_bedrock_llm.core.pricing import cost_usd
+from airflow_provider_bedrock_llm.core.prompt_cache import cache_savings_usd, place_cache_points
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
-from airflow_provider_bedrock_llm.core.schema import OutputSchema, Verdict, load_object
+from airflow_provider_bedrock_llm.core.schema import Verdict
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from airflow_provider_bedrock_llm.core.limiter import RouteBook, Ticket
-    from airflow_provider_bedrock_llm.core.model_card import ModelCard
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.routes import Route
 
@@ -36,76 +37,6 @@ _OUTPUT = "outputConfig"
 _MAY_BE_A_REFUSAL = frozenset({Fault.BAD_INPUT, Fault.DENIED, Fault.LISTED})
 
 Step = Call | Wait | BedrockResponse
-PricesFor = Callable[[str, str], Prices | None]
-
-
-def _no_price(_model_id: str, _region: str) -> Prices | None:
-    return None
-
-
-def _forget(_model_id: str, _region: str) -> None:
-    return None
-
-
-def _no_capability(_model_id: str) -> bool:
-    return False
-
-
-def _no_card(_model_id: str) -> ModelCard | None:
-    return None
-
-
-@dataclass(frozen=True)
-class ConversePolicy:
-    """What many requests have in common.
-
-    Args:
-        retry: budgets, backoff and strategy.
-        schema: the shape that answers must have, if any.
-        schema_retries: how often a model is asked again, with the error told to it, when an answer breaks the schema.
-        validation: a function of the caller's that accepts or rejects answers, if any.
-        inference_config: settings under those of the request.
-        prices_for: (id sent, region) -> prices, None where they are not known.
-        takes_output_config: id sent -> whether the model has native structured output.
-        takes_prefill: id sent -> whether the model goes on from an assistant message that it is given.
-        card_for: id sent -> what is known about the model, None where nothing is.
-        features: what routes refused before; shared by whoever asks with the same credentials.
-        cache: where cache points go; None leaves requests as they are.
-        fixed: what the requests of a job have in common, which is cached once; None for requests of their own.
-        setting: what error messages name.
-        learn_profile: told (id sent, region) where AWS answered that the model wants an inference profile there.
-    """
-
-    retry: RetryConfig = field(default_factory=RetryConfig)
-    schema: OutputSchema | None = None
-    schema_retries: int = 2
-    validation: ResponseValidationConfig | None = None
-    inference_config: Mapping[str, Any] | None = None
-    prices_for: PricesFor = _no_price
-    takes_output_config: Callable[[str], bool] = _no_capability
-    takes_prefill: Callable[[str], bool] = _no_capability
-    card_for: Callable[[str], ModelCard | None] = _no_card
-    features: FeatureBook = field(default_factory=FeatureBook)
-    cache: CacheConfig | None = None
-    fixed: FixedPart | None = None
-    setting: Setting = field(default_factory=Setting)
-    learn_profile: Callable[[str, str], None] = _forget
-    validate: Callable[[Any], ValidationResult] | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        if self.validation is not None:
-            function = self.validation.response_validation_function
-            if isinstance(function, str):
-                function = load_object(function, "response_validation_function")
-            object.__setattr__(self, "validate", function)
-
-    def failover(self, routes: Sequence[Route]) -> Failover:
-        """The engine's rules for requests over these routes."""
-        again = self.schema_retries if self.schema is not None else 0
-        if self.validation is not None:
-            again = max(again, self.validation.response_validation_retries)
-        delay = self.validation.response_validation_delay if self.validation is not None else 0.0
-        return Failover(tuple(routes), self.retry, answer_retries=again, answer_delay_seconds=delay)
 
 
 class Conversation:
@@ -158,7 +89,7 @@ class Conversation:
         if not problems:
             return step
         error = RequestValidationError(problems[0], validation_errors=problems)
-        return BedrockResponse(success=False, error=error, **self._account(now))
+        return self._end(BedrockResponse(success=False, error=error, **self._account(now)))
 
     def resume(self, now: float) -> Step:
         """What follows a wait."""
@@ -245,7 +176,7 @@ class Conversation:
         response = self._answered(reply, now)
         verdict = self._judge(response)
         if verdict.error is None:
-            return replace(response, structured_output=verdict.value) if self._policy.schema else response
+            return self._end(replace(response, structured_output=verdict.value) if self._policy.schema else response)
         self._attempts[-1] = replace(
             self._attempts[-1], fault=str(Fault.INVALID_ANSWER), validation_error=verdict.error
         )
@@ -370,12 +301,18 @@ class Conversation:
     def _failed(self, end: GiveUp, now: float) -> BedrockResponse:
         route = self._failover.routes[self._progress.current]
         policy = self._policy
-        return BedrockResponse(
-            success=False,
-            error=error_for(end, route, self._attempts, policy.retry, policy.setting),
-            warnings=self._warnings(),
-            **self._account(now),
+        return self._end(
+            BedrockResponse(
+                success=False,
+                error=error_for(end, route, self._attempts, policy.retry, policy.setting),
+                warnings=self._warnings(),
+                **self._account(now),
+            )
         )
+
+    def _end(self, response: BedrockResponse) -> BedrockResponse:
+        self._policy.report(response)
+        return response
 
     def _account(self, now: float) -> dict[str, Any]:
         answered = [attempt.cost_usd for attempt in self._attempts if attempt.failure is None]
