@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003 - a type of public fields
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
 
 __all__ = ["ParallelExecutionStats", "ParallelResponse"]
@@ -50,6 +53,7 @@ class ParallelResponse:
         not_started: ids of the requests that never started.
         total_duration_ms: from the first to the last.
         stopped_because: why requests were kept from starting, None where none was.
+        requests: request id -> what was asked, so that it can be asked again. Not in `to_dict`.
     """
 
     success: bool
@@ -57,6 +61,61 @@ class ParallelResponse:
     not_started: tuple[str, ...]
     total_duration_ms: float
     stopped_because: str | None = None
+    requests: Mapping[str, BedrockConverseRequest] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        requests: Mapping[str, BedrockConverseRequest],
+        responses: Mapping[str, BedrockResponse],
+        total_duration_ms: float,
+        stopped_because: str | None = None,
+    ) -> Self:
+        """Put responses into the order of their requests.
+
+        Args:
+            requests: all of them, by id.
+            responses: of those that started.
+            total_duration_ms: from the first to the last.
+            stopped_because: why requests were kept from starting, if any were.
+        """
+        ordered = {name: responses[name] for name in requests if name in responses}
+        return cls(
+            success=len(ordered) == len(requests) and all(response.success for response in ordered.values()),
+            request_responses=ordered,
+            not_started=tuple(name for name in requests if name not in responses),
+            total_duration_ms=total_duration_ms,
+            stopped_because=stopped_because,
+            requests=requests,
+        )
+
+    def requests_without_answer(self) -> dict[str, BedrockConverseRequest]:
+        """What to ask again: the requests that failed, and those that never started, in their order.
+
+        Raises:
+            ConfigurationError: this response does not hold its requests.
+        """
+        answered = self.get_successful_responses()
+        missing = [name for name in (*self.failed_requests, *self.not_started) if name not in self.requests]
+        if missing:
+            raise ConfigurationError(
+                f"The response does not hold the request {missing[0]!r}, so it cannot be asked again. Give the "
+                "ParallelResponse that `converse_parallel` returned."
+            )
+        return {name: request for name, request in self.requests.items() if name not in answered}
+
+    def merge(self, later: Self) -> Self:
+        """This run and a later one over what it left without an answer, as one.
+
+        Args:
+            later: its requests are among those of this one.
+        """
+        responses = dict(self.request_responses)
+        for name, response in later.request_responses.items():
+            before = responses.get(name)
+            responses[name] = response if before is None else _both(before, response)
+        duration_ms = self.total_duration_ms + later.total_duration_ms
+        return type(self).of(self.requests, responses, duration_ms, later.stopped_because)
 
     @property
     def failed_requests(self) -> list[str]:
@@ -104,3 +163,15 @@ class ParallelResponse:
             "total_duration_ms": self.total_duration_ms,
             "stopped_because": self.stopped_because,
         }
+
+
+def _both(before: BedrockResponse, after: BedrockResponse) -> BedrockResponse:
+    """The later response, with what the earlier one took."""
+    costs = (before.cost_usd, after.cost_usd)
+    return replace(
+        after,
+        attempts=(*before.attempts, *after.attempts),
+        total_duration_ms=before.total_duration_ms + after.total_duration_ms,
+        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
+        warnings=(*before.warnings, *after.warnings),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,28 +14,28 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
 from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
-from airflow_provider_bedrock_llm.aws.parallel import ask_all
 from airflow_provider_bedrock_llm.aws.streaming import StreamEngine
 from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
 from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
-    FailureHandlingStrategy,
     ParallelProcessingConfig,
     ResponseValidationConfig,
     RetryConfig,
 )
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.diagnosis import Setting
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ParallelExecutionError
-from airflow_provider_bedrock_llm.core.parallel_response import ParallelResponse
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.features import FeatureBook
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
-from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list, named_requests
+from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list
 from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection, parse_connection
 from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
 from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
+from airflow_provider_bedrock_llm.hooks.messages import MessageVerbs
 from airflow_provider_bedrock_llm.hooks.models import ModelVerbs
+from airflow_provider_bedrock_llm.hooks.parallel import ParallelVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
 from airflow_provider_bedrock_llm.hooks.streaming import StreamingVerbs
 from airflow_provider_bedrock_llm.hooks.tools import ToolVerbs
@@ -57,7 +56,9 @@ __all__ = ["BedrockLLMHook"]
 _RUNTIME = "bedrock-runtime"
 
 
-class BedrockLLMHook(ModelVerbs, StreamingVerbs, ToolVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook):
+class BedrockLLMHook(
+    ModelVerbs, StreamingVerbs, ToolVerbs, ParallelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook
+):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
     Args:
@@ -200,7 +201,14 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, ToolVerbs, EmbeddingVerbs, Insp
                 suggest=self.suggest_instead_of,
             ),
             learn_profile=self.learn_profile,
+            features=self._feature_book,
+            report=self._count,
         )
+
+    @cached_property
+    def _feature_book(self) -> FeatureBook:
+        """What models refused: what one verb learns, the others need not."""
+        return FeatureBook()
 
     @cached_property
     def engine(self) -> StreamEngine:
@@ -249,27 +257,6 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, ToolVerbs, EmbeddingVerbs, Insp
             raise response.error
         return response
 
-    def converse_parallel(self, requests: Sequence[BedrockConverseRequest]) -> ParallelResponse:
-        """Send many requests at once and wait for all of them.
-
-        For more than some thousands, or where a crash must lose nothing, use `BedrockParallelOperator`.
-
-        Raises:
-            ParallelExecutionError: the failure policy stopped the run; its `response` holds what was done.
-            ConfigurationError: two requests have the same id.
-        """
-        config = self._parallel_config or ParallelProcessingConfig()
-        named = named_requests(requests)
-        response = asyncio.run(self._converse_parallel(named, config))
-        stops = config.failure_handling_strategy is not FailureHandlingStrategy.CONTINUE_ON_FAILURE
-        if response.stopped_because and stops:
-            raise ParallelExecutionError(
-                f"The run was stopped because {response.stopped_because}. Look at `response` for what was done, and "
-                "ask the rest again.",
-                response=response,
-            )
-        return response
-
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, and in words what is wrong. Makes no paid call."""
         try:
@@ -277,33 +264,6 @@ class BedrockLLMHook(ModelVerbs, StreamingVerbs, ToolVerbs, EmbeddingVerbs, Insp
             return probe_bedrock(self.client_settings, regions)
         except ConfigurationError as error:
             return False, str(error)
-
-    async def _converse_parallel(
-        self, named: Mapping[str, BedrockConverseRequest], config: ParallelProcessingConfig
-    ) -> ParallelResponse:
-        batches = [list(named.values())]
-        responses: dict[str, BedrockResponse] = {}
-
-        async def next_batch() -> Sequence[BedrockConverseRequest]:
-            return batches.pop() if batches else []
-
-        def keep(request: BedrockConverseRequest, response: BedrockResponse) -> None:
-            responses[str(request.request_id)] = response
-
-        started = time.monotonic()
-        engine, transport = self.async_engine(config)
-        try:
-            end = await ask_all(engine, next_batch, keep, config)
-        finally:
-            await transport.close()
-        ordered = {name: responses[name] for name in named if name in responses}
-        return ParallelResponse(
-            success=len(ordered) == len(named) and all(response.success for response in ordered.values()),
-            request_responses=ordered,
-            not_started=tuple(name for name in named if name not in responses),
-            total_duration_ms=(time.monotonic() - started) * 1000,
-            stopped_because=end.stopped_because,
-        )
 
     def _open_session(self) -> boto3.session.Session:
         """A session with fresh credentials."""
