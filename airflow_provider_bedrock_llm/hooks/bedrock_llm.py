@@ -57,7 +57,7 @@ _RUNTIME = "bedrock-runtime"
 
 
 class BedrockLLMHook(
-    ModelVerbs, StreamingVerbs, ToolVerbs, ParallelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook
+    ModelVerbs, MessageVerbs, StreamingVerbs, ToolVerbs, ParallelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook
 ):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
