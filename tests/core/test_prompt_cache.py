@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bedrock_llm.core.cache_config import MAX_CACHE_POINTS
+from airflow_provider_bedrock_llm.core.conversation import Conversation, ConversePolicy
+from airflow_provider_bedrock_llm.core.limiter import RouteBook
 from airflow_provider_bedrock_llm.core.messages import create_user_message
 from airflow_provider_bedrock_llm.core.model_card import ModelCard
 from airflow_provider_bedrock_llm.core.pricing import Prices, TokenPrices
@@ -24,6 +26,7 @@ from airflow_provider_bedrock_llm.core.prompt_cache import (
 )
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
+from airflow_provider_bedrock_llm.core.routes import ModelChoice, Route
 
 LONG = "word " * 1_000  # 1,250 tokens by the heuristic
 SHORT = "word " * 100
@@ -348,6 +351,20 @@ class TestJobs:
     def test_aggressive_guesses_nothing_in_a_job(self):
         placed = place_cache_points(self.ask("a " * 3_000), AGGRESSIVE, CLAUDE, self.FIXED)
         assert points(placed) == [("message 0", 1, None)]
+
+
+class TestInAConversation:
+    @pytest.mark.parametrize(
+        ("model_id", "expected"),
+        [(CLAUDE.model_id, [("message 0", 1, None)]), (NEVER.model_id, []), ("somebody.unknown-v1:0", [])],
+    )
+    def test_each_model_gets_the_points_that_it_takes(self, model_id, expected):
+        known = {card.model_id: card for card in (CLAUDE, NEVER)}
+        policy = ConversePolicy(card_for=known.get, cache=ON, fixed=TestJobs.FIXED)
+        route = Route(model_id, model_id, "us-east-1", "direct", ModelChoice(model_id))
+        request = BedrockConverseRequest([text_message(f"{TestJobs.PREFIX}<review>a</review>")])
+        conversation = Conversation(policy, request, policy.failover([route]), RouteBook())
+        assert points(conversation.start(conversation.begin(0.0), 0.0).params) == expected
 
 
 class TestExampleOfSeed003:
