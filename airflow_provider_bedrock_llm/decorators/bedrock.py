@@ -134,7 +134,10 @@ def bedrock_task(python_callable: Callable[..., Any] | None = None, **kwargs: An
         The task, whose result is the answer's text, or the validated value where there is an `output_schema`.
     """
     return task_decorator_factory(
-        python_callable=python_callable, decorated_operator_class=_BedrockDecoratedOperator, **kwargs
+        python_callable=python_callable,
+        decorated_operator_class=_BedrockDecoratedOperator,
+        # Airflow would take the function's return type for the task's, and split the answer of a `-> dict`.
+        **{"multiple_outputs": False, **kwargs},
     )
 
 
@@ -151,5 +154,8 @@ def bedrock_parallel_task(python_callable: Callable[..., Any] | None = None, **k
         The task, whose result holds the output's URI, counts, tokens and cost.
     """
     return task_decorator_factory(
-        python_callable=python_callable, decorated_operator_class=_BedrockParallelDecoratedOperator, **kwargs
+        python_callable=python_callable,
+        decorated_operator_class=_BedrockParallelDecoratedOperator,
+        # Airflow would take the function's return type for the task's, and split the answer of a `-> dict`.
+        **{"multiple_outputs": False, **kwargs},
     )

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_provider_bedrock_llm.core.limiter import RouteBook
+    from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
     from airflow_provider_bedrock_llm.core.transport import AsyncTransport, Dialect
@@ -74,6 +75,7 @@ class BedrockLLMHook(
         output_schema: JSON Schema, pydantic class, or dotted path of one, that answers must fit.
         response_validation_config: a function of yours that accepts or rejects answers.
         cache_config: where prompts are cached; None leaves requests as they are.
+        fixed_part: what all requests have in common, where that is known, so that it is cached once.
 
     Raises:
         ConfigurationError: a setting has the wrong type, or the connection a wrong value.
@@ -96,6 +98,7 @@ class BedrockLLMHook(
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
         response_validation_config: ResponseValidationConfig | None = None,
         cache_config: CacheConfig | None = None,
+        fixed_part: FixedPart | None = None,
     ) -> None:
         super().__init__(aws_conn_id=None, client_type=_RUNTIME)
         self.bedrock_conn_id = bedrock_conn_id
@@ -108,6 +111,7 @@ class BedrockLLMHook(
             response_validation_config, ResponseValidationConfig, "response_validation_config"
         )
         self._cache_config = expect_kind(cache_config, CacheConfig, "cache_config")
+        self._fixed_part = fixed_part
         self._inference_config = default_inference_config
         self._schema = None if output_schema is None else OutputSchema.of(output_schema)
 
@@ -194,6 +198,7 @@ class BedrockLLMHook(
             takes_output_config=self.takes_output_config,
             card_for=self.catalog.card,
             cache=self._cache_config,
+            fixed=self._fixed_part,
             takes_prefill=self.takes_prefill,
             setting=Setting(
                 connection=f"the Airflow connection {self.bedrock_conn_id!r}",

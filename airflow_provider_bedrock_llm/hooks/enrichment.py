@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
+from airflow_provider_bedrock_llm.jobs.question import Questions
 from airflow_provider_bedrock_llm.jobs.runner import Pace, run_job
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def open_hook(spec: JobSpec) -> BedrockLLMHook:
         parallel_config=spec.parallel,
         output_schema=spec.output_schema,
         response_validation_config=spec.validation,
+        cache_config=spec.cache,
+        fixed_part=Questions(spec).fixed_part if spec.cache else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from airflow_provider_bedrock_llm.core.cache_config import CacheConfig  # noqa: TC001 - pydantic reads the annotations
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
     ParallelProcessingConfig,
@@ -63,6 +64,7 @@ class JobSpec:
         retry: retries and failover; None for those of the connection.
         boto3: network settings; None for those of the connection.
         validation: a function, by its dotted path, that accepts or rejects answers.
+        cache: how prompts are cached; it does not change what is asked, so answers stay valid when it changes.
         bedrock_conn_id: the Airflow connection; its secrets stay there.
         tags: who asks (dag, run, task); they go with every call as `requestMetadata`. AWS takes 16.
         output_uri: where the output goes; None for `output.jsonl` in the job's folder.
@@ -93,6 +95,7 @@ class JobSpec:
     retry: RetryConfig | None = None
     boto3: Boto3Config | None = None
     validation: ResponseValidationConfig | None = None
+    cache: CacheConfig | None = None
     bedrock_conn_id: str = "bedrock_llm_default"
     tags: Mapping[str, str] = field(default_factory=dict)
     output_uri: str | None = None

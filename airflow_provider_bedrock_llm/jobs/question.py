@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.errors import RequestValidationError, TemplateError
+from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, request_hash, text_message
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.jobs.record import content_id
@@ -62,6 +63,12 @@ class Questions:
         ]
         self.settings = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
         """Changes with whatever shapes requests apart from the row's text."""
+
+    @property
+    def fixed_part(self) -> FixedPart:
+        """What all prompts of the job have in common, for the prompt cache."""
+        system = self._system is None or self._system.is_constant
+        return FixedPart(system=system, prompt_prefix=self._prompt.prefix if self._prompt else "")
 
     @property
     def columns(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ What the records hold is data: it is put into the text as it is, and `{{ }}` ins
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, nodes
@@ -64,7 +65,11 @@ class PromptTemplate:
                 "Correct it; a column is written {{ column }}."
             ) from error
         self.columns = _required_columns(tree)
+        self.prefix = _leading_text(tree)
+        """The text that every prompt begins with."""
         self._constant = _constant_text(tree)
+        self.is_constant = self._constant is not None
+        """Whether every record gives the same text."""
         self._takes_record = WHOLE_RECORD in find_undeclared_variables(tree)
 
     def render(self, fields: Mapping[str, Any]) -> str:
@@ -95,6 +100,14 @@ def _constant_text(tree: nodes.Template) -> str | None:
     parts = [part for output in tree.body for part in (output.nodes if isinstance(output, nodes.Output) else [None])]
     texts = [part.data for part in parts if isinstance(part, nodes.TemplateData)]
     return "".join(texts) if len(texts) == len(parts) else None
+
+
+def _leading_text(tree: nodes.Template) -> str:
+    parts = itertools.chain.from_iterable(
+        output.nodes if isinstance(output, nodes.Output) else [output] for output in tree.body
+    )
+    texts = itertools.takewhile(lambda part: isinstance(part, nodes.TemplateData), parts)
+    return "".join(part.data for part in texts if isinstance(part, nodes.TemplateData))
 
 
 def _required_columns(tree: nodes.Template) -> frozenset[str]:

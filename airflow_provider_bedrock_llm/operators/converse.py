@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import BaseModel
 
+    from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
     from airflow_provider_bedrock_llm.core.config import (
         Boto3Config,
         ResponseValidationConfig,
@@ -44,6 +45,7 @@ class BedrockConverseOperator(BaseOperator):
         inference_config: `maxTokens`, `temperature`, `topP`, `stopSequences`.
         output_schema: JSON Schema, pydantic class, or the dotted path of one, that the answer must fit.
         response_validation_config: a function of yours that accepts or rejects answers.
+        cache_config: how the prompt is cached.
         request_fields: further fields of `BedrockConverseRequest`, such as `guardrail_config` or `tool_config`.
         stream: show the answer in the task log while it is made, line by line. This is the one place where an answer
             gets into a log, and only because you ask for it: whoever may read the log may read the answer. Where the
@@ -72,6 +74,7 @@ class BedrockConverseOperator(BaseOperator):
         inference_config: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
         response_validation_config: ResponseValidationConfig | None = None,
+        cache_config: CacheConfig | None = None,
         request_fields: Mapping[str, Any] | None = None,
         stream: bool = False,
         boto3_config: Boto3Config | None = None,
@@ -88,6 +91,7 @@ class BedrockConverseOperator(BaseOperator):
         self.inference_config = inference_config
         self.output_schema = output_schema
         self.response_validation_config = response_validation_config
+        self.cache_config = cache_config
         self.request_fields = request_fields
         self.stream = stream
         self.boto3_config = boto3_config
@@ -116,6 +120,7 @@ class BedrockConverseOperator(BaseOperator):
             retry_config=self.retry_config,
             output_schema=self.output_schema,
             response_validation_config=self.response_validation_config,
+            cache_config=self.cache_config,
         )
 
     def _request(self, context: Context) -> BedrockConverseRequest:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import BaseModel
 
+    from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
     from airflow_provider_bedrock_llm.core.config import Boto3Config, ResponseValidationConfig, RetryConfig
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
 
@@ -67,6 +68,7 @@ class BedrockParallelOperator(BaseOperator):
         retry_config: retries and failover of one row; None takes those of the connection.
         boto3_config: network settings; None takes those of the connection.
         response_validation_config: a function, by its dotted path, that accepts or rejects answers.
+        cache_config: how prompts are cached: what all rows have in common is written once and read by the rest.
         work_dir: where jobs keep their folders; None takes `[bedrock_llm] work_dir`. Templated.
         bedrock_conn_id: the Airflow connection. Templated.
         deferrable: wait in the triggerer; False runs the job on the worker.
@@ -101,6 +103,7 @@ class BedrockParallelOperator(BaseOperator):
         retry_config: RetryConfig | None = None,
         boto3_config: Boto3Config | None = None,
         response_validation_config: ResponseValidationConfig | None = None,
+        cache_config: CacheConfig | None = None,
         work_dir: str | None = None,
         bedrock_conn_id: str = BedrockLLMHook.default_conn_name,
         deferrable: bool = True,
@@ -126,6 +129,7 @@ class BedrockParallelOperator(BaseOperator):
         self.retry_config = retry_config
         self.boto3_config = boto3_config
         self.response_validation_config = response_validation_config
+        self.cache_config = cache_config
         self.work_dir = work_dir
         self.bedrock_conn_id = bedrock_conn_id
         self.deferrable = deferrable
@@ -212,6 +216,7 @@ class BedrockParallelOperator(BaseOperator):
             retry=self.retry_config,
             boto3=self.boto3_config,
             validation=self.response_validation_config,
+            cache=self.cache_config,
             bedrock_conn_id=self.bedrock_conn_id,
             tags=tags_of(context),
             output_uri=self.output_uri,

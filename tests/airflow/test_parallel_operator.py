@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
 from airflow_provider_bedrock_llm.core.config import (
     FailureHandlingStrategy,
     ParallelProcessingConfig,
@@ -249,6 +250,21 @@ def test_a_finished_job_is_returned_without_deferring(run, task_instance):
     run()
     task_instance.id = "another-try"
     assert run(deferrable=True)["counts"]["succeeded"] == ROWS
+
+
+def test_what_all_rows_have_in_common_is_cached_once(run, connected):
+    rules = "Judge by these rules. " * 400
+    summary = run(
+        models=["Claude Sonnet 4.5"],
+        system=rules,
+        prompt=f"{rules}<review>{{{{ text }}}}</review>",
+        cache_config=CacheConfig(enabled=True),
+        parallel_config=ParallelProcessingConfig(max_concurrent_requests=1),
+    )
+    written, read = summary["usage"]["cacheWriteInputTokens"], summary["usage"]["cacheReadInputTokens"]
+    assert written > 3000
+    assert read == (ROWS - 1) * written
+    assert connected.control.stats().calls == ROWS
 
 
 def test_the_job_folder_holds_no_secret(run, tmp_path):
