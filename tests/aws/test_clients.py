@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
+import botocore
 import pytest
 from botocore.credentials import RefreshableCredentials
 from botocore.session import get_session
@@ -91,7 +92,7 @@ async def test_every_client_has_the_settings_sync_and_async_alike(aio):
     for client in made:
         config = client.meta.config
         assert (config.read_timeout, config.connect_timeout, config.max_pool_connections) == (901, 7, 33)
-        assert "airflow-provider-bedrock-llm" in config.user_agent
+        assert config.user_agent_extra == "airflow-provider-bedrock-llm"
         assert config.retries["mode"] == "standard"
     assert made[0].meta.config.retries == made[3].meta.config.retries
 
@@ -181,7 +182,18 @@ async def test_a_session_token_travels_with_the_keys(aio, endpoint):
         return boto3.session.Session(**KEYS, aws_session_token="a-token")
 
     client = await aio(endpoint_url=endpoint.url, open_session=open_session).engine_client(RUNTIME, "us-east-1")
+    assert (await headers_of_a_call(client))["X-Amz-Security-Token"] == b"a-token"
+
+
+async def headers_of_a_call(client):
     seen = []
     client.meta.events.register("before-send.bedrock-runtime.*", lambda request, **_: seen.append(request.headers))
     await client.converse(modelId=NOVA, messages=say("Hello."))
-    assert seen[0]["X-Amz-Security-Token"] == b"a-token"
+    return seen[0]
+
+
+async def test_a_call_says_which_package_makes_it_and_on_what(aio, endpoint):
+    headers = await headers_of_a_call(await aio(endpoint_url=endpoint.url).engine_client(RUNTIME, "us-east-1"))
+    said = headers["User-Agent"].decode()
+    assert said.startswith(f"Botocore/{botocore.__version__} Python/3.")
+    assert said.endswith(" airflow-provider-bedrock-llm")
