@@ -104,7 +104,7 @@ def _explain(
     if end.fault is Fault.READ_TIMEOUT:
         return RequestTimeoutError, _timed_out(end, route, retry, setting)
     if end.fault in _FINAL and end.reason is not Reason.ATTEMPTS:
-        kind, cause, remedy = _FINAL[end.fault]
+        kind, cause, remedy = _final(end.fault, attempts[-1].failure if attempts else None)
         values = {"route": route, "model": route.model, "id": route.model_id, "region": route.region}
         said = [cause.format(**values), remedy.format(**values, setting=setting)]
         if end.fault in _ABOUT_THE_MODEL:
@@ -117,6 +117,19 @@ def _explain(
         f"{_REMEDIES.get(end.fault, 'Run the task again later')}, raise {_budget(end, retry)}, "
         "or give more models or regions."
     )
+
+
+def _final(fault: Fault, failure: Failure | None) -> tuple[type[LLMManagerError], str, str]:
+    """Kind, cause and remedy of a final fault; where AWS's text tells more, those that it tells."""
+    kind, cause, remedy = _FINAL[fault]
+    if failure is None:
+        return kind, cause, remedy
+    if failure.kind is FailureKind.CREDENTIALS:
+        return kind, "No usable AWS credentials were found.", remedy
+    text = failure.message.lower()
+    told = (words for known, part, *words in _TOLD if fault is known and part in text)
+    cause, remedy = next(told, [cause, remedy])
+    return kind, cause, remedy
 
 
 def _rejected(end: GiveUp, route: Route, attempts: Sequence[RequestAttempt], retry: RetryConfig) -> str:
@@ -195,7 +208,10 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
     Fault.NEEDS_PROFILE: (
         ModelAccessError,
         "{model} answers in {region} only through an inference profile, and none of its profiles worked.",
-        "Give the id of an inference profile as the model: {id} with us., eu., apac. or global. before it.",
+        (
+            "Give the id of a profile that the account has as the model: the model's own id with us., eu., apac. or "
+            "global. before it."
+        ),
     ),
     Fault.NOT_IN_REGION: (
         ModelAccessError,
@@ -205,7 +221,7 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
     Fault.END_OF_LIFE: (
         ModelAccessError,
         "{model} is retired, or closed to accounts that did not use it lately, in {region}.",
-        "Choose a current model.",
+        "Choose a current model: `airflow bedrock-llm models` lists them.",
     ),
     Fault.DAILY_QUOTA: (
         QuotaExhaustedError,
@@ -232,7 +248,62 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
     ),
 }
 
-_ABOUT_THE_MODEL = frozenset({Fault.NOT_IN_REGION, Fault.END_OF_LIFE, Fault.NEEDS_PROFILE})
+_ABOUT_THE_MODEL = frozenset({Fault.NOT_IN_REGION, Fault.NEEDS_PROFILE})
+
+_TOLD: tuple[tuple[Fault, str, str, str], ...] = (
+    # (fault, part of AWS's text without case, cause, remedy); first match wins; texts as in `wire_errors` of `local`
+    (
+        Fault.DENIED,
+        "use case details",
+        "Anthropic wants to be told once per account what its models are used for, and {model} waits for that.",
+        (
+            "Open one of Anthropic's models in the Bedrock console of this account, fill out the use case form, and "
+            "wait 15 minutes."
+        ),
+    ),
+    (
+        Fault.DENIED,
+        "aws marketplace",
+        "{model} comes through AWS Marketplace, and the role may not subscribe to it.",
+        (
+            "Allow `aws-marketplace:Subscribe` and `aws-marketplace:ViewSubscriptions` to the role in "
+            "{setting.connection}, or let an administrator ask the model once; then wait two minutes."
+        ),
+    ),
+    (
+        Fault.DENIED,
+        "service control policy",
+        "A service control policy of the AWS organization forbids {id} from {region}.",
+        (
+            "Ask the organization's administrators to allow it in every region that {id} may use, or give other "
+            "`regions`, or leave `global_profile` out of `access_method_preference`."
+        ),
+    ),
+    (
+        Fault.BAD_CREDENTIALS,
+        "security token included in the request is invalid",
+        "AWS does not know the access key in use, or the session token is not its own.",
+        (
+            "Check login, password and `aws_session_token` of {setting.connection}: temporary keys need all three, "
+            "lasting keys no token."
+        ),
+    ),
+    (
+        Fault.BAD_CREDENTIALS,
+        "signature we calculated does not match",
+        "AWS knows the access key, but the secret key does not fit it.",
+        "Copy the secret key anew into the password of {setting.connection}; a space at its end is enough to spoil it.",
+    ),
+    (
+        Fault.BAD_CREDENTIALS,
+        "your api key is valid",
+        "AWS does not accept the Bedrock API key in use.",
+        (
+            "Renew AWS_BEARER_TOKEN_BEDROCK in the worker's environment, or set login and password of "
+            "{setting.connection}, which win over it."
+        ),
+    ),
+)
 
 _WORDS = {
     Fault.THROTTLED: "throttling (too many requests or tokens for the account's quota)",

@@ -120,6 +120,23 @@ class ModelVerbs:
             )
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+        except ConfigurationError as error:
+            raise ConfigurationError(self._nowhere(choices, access_by(preference))) from error
+
+    def _nowhere(self, choices: Sequence[ModelChoice], access: Callable[[str, str], tuple[AccessOption, ...]]) -> str:
+        """None of the models can be asked where the hook asks; which can be asked where, under the same settings."""
+        retry = self.retry_config
+        allowed = ", ".join(retry.access_method_preference)
+        there = []
+        for choice in choices:
+            card = self.catalog.resolve(choice.model).card
+            regions = [region for region in sorted(card.regions if card else ()) if access(choice.model, region)]
+            there.append(f"{choice.model} in {', '.join(regions)}" if regions else f"{choice.model} nowhere")
+        return (
+            f"No model can be asked in {', '.join(self.get_available_regions())} with `data_residency`="
+            f"{retry.data_residency} and `access_method_preference`=({allowed}). Give other `regions`, models or "
+            f"settings; known to work with these settings: {'; '.join(there)}."
+        )
 
     def takes_output_config(self, model_id: str) -> bool:
         """Whether a model has native structured output."""

@@ -50,7 +50,7 @@ BY_FAULT = [
         ModelAccessError,
         ["us-east-1 does not know the model m", "Near m: claude-x."],
     ),
-    (Reason.ROUTES, Fault.END_OF_LIFE, ModelAccessError, ["retired", "current model", "Near m: claude-x."]),
+    (Reason.ROUTES, Fault.END_OF_LIFE, ModelAccessError, ["retired", "current model", "airflow bedrock-llm models"]),
     (Reason.ROUTES, Fault.DAILY_QUOTA, QuotaExhaustedError, ["today", "tomorrow", "more regions"]),
     (
         Reason.TIMEOUTS,
@@ -193,6 +193,47 @@ def test_a_day_that_is_used_up_is_the_cause_whichever_route_was_tried_last():
     assert "used up for m in eu-west-1" in error.message
     assert "Elsewhere: m in us-east-1 needs_profile." in error.message
     assert error.aws_message == "per day"
+
+
+@pytest.mark.parametrize(
+    ("fault", "text", "named"),
+    [
+        (Fault.DENIED, "Model use case details have not been submitted", ["use case form", "15 minutes"]),
+        (Fault.DENIED, "the required AWS Marketplace actions", ["`aws-marketplace:Subscribe`", CONNECTION]),
+        (Fault.DENIED, "an explicit deny in a service control policy", ["organization", "`access_method_preference`"]),
+        (
+            Fault.BAD_CREDENTIALS,
+            "The security token included in the request is invalid.",
+            ["`aws_session_token`", CONNECTION],
+        ),
+        (
+            Fault.BAD_CREDENTIALS,
+            "The request signature we calculated does not match the signature",
+            ["secret key does not fit", CONNECTION],
+        ),
+        (
+            Fault.BAD_CREDENTIALS,
+            "Authentication failed: Please make sure your API Key is valid.",
+            ["AWS_BEARER_TOKEN_BEDROCK", CONNECTION],
+        ),
+    ],
+)
+def test_where_aws_tells_more_the_remedy_is_for_that(fault, text, named):
+    message = diagnose(Reason.FAULT, fault, [attempt(fault, text=text)]).message
+    assert [part for part in named if part not in message] == []
+    assert message != diagnose(Reason.FAULT, fault).message
+    assert "{" not in message
+    assert message.endswith(".")
+
+
+def test_missing_credentials_are_not_called_wrong_and_the_connection_is_named_first():
+    failure = Failure(FailureKind.CREDENTIALS, "NoCredentialsError", "Unable to locate credentials")
+    made = [RequestAttempt("m", "m", "us-east-1", "direct", 0.0, "bad_credentials", failure)]
+    message = diagnose(Reason.FAULT, Fault.BAD_CREDENTIALS, made).message
+    assert message.startswith(
+        "No usable AWS credentials were found. Set access key and secret key as login and password"
+    )
+    assert message.index(CONNECTION) < message.index("IAM role")
 
 
 def test_text_of_aws_with_braces_does_no_harm():
