@@ -63,6 +63,8 @@ class Manifest:
         throttled: calls that Bedrock throttled.
         in_flight: requests under way.
         failures: failed and skipped records by cause.
+        features_disabled: answers that came without a feature of their request, by feature, because the model refused
+            it (`RetryConfig.enable_feature_fallback`).
         routes: per "model id in region": calls, succeeded, throttled, tokens, cost_usd.
         job_uri: the job's folder.
         output_uri: the output; None until it is written.
@@ -92,6 +94,7 @@ class Manifest:
     throttled: int = 0
     in_flight: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
+    features_disabled: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict)
     output_uri: str | None = None
     token: str | None = None
@@ -142,8 +145,10 @@ class Manifest:
         causes = ", ".join(f"{cause} {count:,}" for cause, count in self.failures.items())
         cost = f"{self.known_cost_usd:.4f} USD" + (f" and {self.unpriced:,} unpriced answers" if self.unpriced else "")
         tokens = f"{self.usage.get('inputTokens', 0):,} tokens in, {self.usage.get('outputTokens', 0):,} out"
+        without = [f"{count:,} without {feature}" for feature, count in self.features_disabled.items()]
         bad = self.counts.failed + self.counts.skipped
-        return [f"{bad:,} failed" + (f" ({causes})" if causes else ""), f"{self.throttled:,} throttled", tokens, cost]
+        failed = f"{bad:,} failed" + (f" ({causes})" if causes else "")
+        return [failed, *without, f"{self.throttled:,} throttled", tokens, cost]
 
     @property
     def summary(self) -> Summary:
@@ -207,6 +212,7 @@ class Tally:
     unpriced: int = 0
     throttled: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    features_disabled: Counter[str] = field(default_factory=Counter)
     routes: dict[str, _RouteTally] = field(default_factory=dict)
 
     def spend(self, line: Mapping[str, Any]) -> None:
@@ -217,6 +223,7 @@ class Tally:
             self.spend_simply(f"{line['model']} in {line['region']}", 1, tokens, cost or 0.0, cost is None)
             return
         self._add(tokens, cost or 0.0, cost is None and any(tokens))
+        self.features_disabled.update(line.get("features_disabled", ()))
         for name, fault, call_tokens, call_cost in calls:
             route = self._route(name)
             route.calls += 1
@@ -291,6 +298,7 @@ class Tally:
             "unpriced": self.unpriced,
             "throttled": self.throttled,
             "failures": dict(self.failures),
+            "features_disabled": dict(self.features_disabled),
             "routes": {route: tally.to_dict() for route, tally in list(self.routes.items())},
         }
 

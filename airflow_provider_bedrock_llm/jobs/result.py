@@ -50,7 +50,9 @@ def journal_line(asked: Asked, response: BedrockResponse) -> dict[str, Any]:
         line["answer"] = _answer(response)
     else:
         line["error"] = {"cause": _cause(response), "message": str(response.error)}
-    if response.success and len(response.attempts) == 1:
+    if response.features_disabled:
+        line = {"features_disabled": list(response.features_disabled), **line}
+    elif response.success and len(response.attempts) == 1:
         return line
     calls = [
         [f"{call.model_used} in {call.region_used}", call.fault, call.usage.total_tokens, call.cost_usd]

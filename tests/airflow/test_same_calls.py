@@ -15,6 +15,8 @@ from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.local import ErrorReply
+from airflow_provider_bedrock_llm.jobs.manifest import Manifest
+from airflow_provider_bedrock_llm.jobs.storage import open_location
 from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
 from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
 
@@ -85,7 +87,10 @@ def through_the_trigger(conn_id, task_instance, work_dir):
     async def event():
         return (await anext(trigger.run())).payload
 
-    return asyncio.run(event())
+    asyncio.run(event())
+    manifest = Manifest.load(open_location(trigger.job_uri, "work_dir"))
+    assert manifest is not None
+    assert manifest.features_disabled == {"performanceConfig": 1}
 
 
 def test_threads_event_loop_and_trigger_make_the_same_calls(endpoint, monkeypatch, task_instance, tmp_path):

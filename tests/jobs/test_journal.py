@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -91,9 +92,12 @@ def responses():
     costs = st.none() | st.floats(0, 10)
     texts = st.builds(lambda text, cost: answered(text, cost_usd=cost), ODD_TEXTS, costs)
     retried = texts.map(lambda r: replace(r, attempts=(failed, *r.attempts)))
+    features = st.lists(st.sampled_from(["cachePoint", "serviceTier"]), min_size=1, max_size=2, unique=True)
+    poorer = st.builds(lambda r, dropped: replace(r, features_disabled=tuple(dropped)), texts | retried, features)
     return (
         texts
         | retried
+        | poorer
         | st.just(refused())
         | st.builds(lambda v: answered("{}", v), st.dictionaries(ODD_TEXTS, ODD_TEXTS))
     )
@@ -113,6 +117,8 @@ def test_what_is_counted_live_and_what_is_read_back_agree(given_responses):
 
     ledger, again, journal = ledger_of(store)
 
+    dropped = Counter(feature for response, _ in given_responses for feature in response.features_disabled)
+    assert live.money["features_disabled"] == dropped
     expected = live.money
     for money in (expected, *expected["routes"].values()):
         money["cost_usd"] = None if money["cost_usd"] is None else pytest.approx(money["cost_usd"], abs=2e-9)

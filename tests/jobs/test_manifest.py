@@ -38,7 +38,9 @@ def test_the_time_left_is_unknown_before_anything_is_known():
 
 
 def test_a_manifest_survives_the_way_through_its_file():
-    manifest = manifest_of(counts=Counts(10, 5, 3, 1, 1, 2), routes={"m in r": {"calls": 3}}, failures={"x": 2})
+    manifest = manifest_of(
+        counts=Counts(10, 5, 3, 1, 1, 2), routes={"m in r": {"calls": 3}}, failures={"x": 2}, features_disabled={"y": 1}
+    )
 
     assert Manifest.from_json(manifest.to_json()) == manifest
 
@@ -60,6 +62,7 @@ def test_the_progress_line_says_rows_speed_time_left_and_cost():
         usage={"inputTokens": 1000, "outputTokens": 20},
         known_cost_usd=0.125,
         failures={"throttled": 10},
+        features_disabled={"cachePoint": 1200},
     ).progress_line
 
     for part in (
@@ -70,5 +73,6 @@ def test_the_progress_line_says_rows_speed_time_left_and_cost():
         "0.1250 USD",
         "1,000 tokens in",
         "10 failed",
+        "1,200 without cachePoint",
     ):
         assert part in line
