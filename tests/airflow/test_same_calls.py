@@ -14,9 +14,9 @@ from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig, R
 from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
-from airflow_provider_bedrock_llm.local import ErrorReply
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.storage import open_location
+from airflow_provider_bedrock_llm.local import ErrorReply
 from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
 from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
 
