@@ -271,3 +271,20 @@ def test_the_read_timeout_in_force_is_named_where_it_was_too_short(connected):
     assert "did not answer within 0.5 seconds" in caught.value.message
     assert "`read_timeout` (now 0.5) in the Airflow connection 'bedrock_llm_default'" in caught.value.message
     assert connected.control.stats().calls == 1
+
+
+def test_defect_31_a_stream_leaves_out_what_is_refused_by_the_same_rules_and_keeps_its_guardrail(connected):
+    connected.control.keep_bodies(10)
+    connected.control.guardrail("abc123", ["forbidden"], version="1")
+    text = "Latency performance configuration is not supported for {model} in {region}"
+    connected.control.fail(ErrorReply("ValidationException", 400, text), first=1)
+    guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
+    stream = make_hook(retry={"max_retries": 0}).converse_stream(
+        HELLO, guardrail_config=guardrail, performance_config={"latency": "optimized"}
+    )
+    assert "".join(stream)
+    assert stream.response.features_disabled == ("performanceConfig",)
+    assert not stream.response.attempts[0].may_have_cost
+    bodies = [record["body"] for record in connected.control.bodies()]
+    assert ["performanceConfig" in body for body in bodies] == [True, False]
+    assert [body["guardrailConfig"] for body in bodies] == [guardrail] * 2
