@@ -46,6 +46,9 @@ __all__ = ["AsyncEngine", "Engine"]
 T = TypeVar("T")
 
 _FAILOVERS_KEPT = 500
+_LOOK_AGAIN_SECONDS = 0.1
+"""A pace may change while the first in a line of threads sleeps."""
+_SOON_SECONDS = 0.001
 _ORDERS = {LoadBalancingStrategy.ROUND_ROBIN: RegionOrder.ROTATE, LoadBalancingStrategy.RANDOM: RegionOrder.SHUFFLE}
 
 
@@ -108,13 +111,21 @@ class _GuardedBook(RouteBook):
 
     turn: threading.Condition = field(default_factory=threading.Condition)
 
-    def start(self, route: Route, now: float) -> Ticket:
+    def start(self, route: Route, now: float, tokens: float = 0.0) -> Ticket:
         with self.turn:
-            return RouteBook.start(self, route, now)
+            return RouteBook.start(self, route, now, tokens)
 
-    def finish(self, ticket: Ticket, fault: Fault | None, now: float) -> None:
+    def finish(
+        self,
+        ticket: Ticket,
+        fault: Fault | None,
+        now: float,
+        used_tokens: float | None = None,
+        *,
+        is_out_of_tokens: bool = False,
+    ) -> None:
         with self.turn:
-            RouteBook.finish(self, ticket, fault, now)
+            RouteBook.finish(self, ticket, fault, now, used_tokens, is_out_of_tokens=is_out_of_tokens)
             self.turn.notify_all()
 
 
@@ -208,16 +219,37 @@ class Engine(_Dispatcher):
         conversation.abandon(self._clock())
 
     def _room(self, conversation: Conversation, route: Route) -> bool:
-        """Wait for a place on the route, first come first served; False where the deadline comes first."""
+        """Wait for a turn on the route, first come first served; False where the deadline comes first."""
         line, me = self._queues.of(route), object()
+        state, tokens = self.book.state(route), conversation.reserved_tokens(route)
         line.append(me)
+        state.waiting += 1
         try:
-            left = conversation.seconds_left(self._clock())
-            return bool(self._turn.wait_for(lambda: line[0] is me and self.book.has_room(route), left))
+            while True:
+                now = self._clock()
+                left = conversation.seconds_left(now)
+                is_next = line[0] is me and self.book.has_room(route)
+                wait = self.book.wait_seconds(route, now, tokens) if is_next else None
+                if wait is not None and wait <= 0:
+                    return True
+                if left is not None and left <= 0:
+                    return False
+                if wait is None:
+                    self._turn.wait(left)
+                else:
+                    self._sleep_unlocked(min(wait, _LOOK_AGAIN_SECONDS, wait if left is None else left))
         finally:
             line.remove(me)
+            state.waiting -= 1
             if line:
                 self._turn.notify_all()
+
+    def _sleep_unlocked(self, seconds: float) -> None:
+        self._turn.release()
+        try:
+            self._sleep(seconds)
+        finally:
+            self._turn.acquire()
 
     def _refresh(self, used_at: float) -> None:
         """Fetch new credentials, once for all requests that failed with the old ones."""
@@ -252,10 +284,16 @@ class Engine(_Dispatcher):
 
 @dataclass(slots=True)
 class _Line:
-    """Who waits on an event loop for a place on a route, and how many were called up and have not started yet."""
+    """Who waits on an event loop for a turn on a route, and who was called up and has not started yet.
 
-    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    The first in the line is the only one with an alarm: when the pace changes, one alarm is set anew.
+    """
+
+    waiting: deque[tuple[asyncio.Future[None], float]] = field(default_factory=deque)
     called_up: int = 0
+    called_up_tokens: float = 0.0
+    alarm: asyncio.Task[None] | None = None
+    alarm_at: float = 0.0
 
 
 class AsyncEngine(_Dispatcher):
@@ -328,7 +366,8 @@ class AsyncEngine(_Dispatcher):
         """Wait for a place on the route; the end of the request where its deadline comes first."""
         if call.refresh_credentials:
             await self._refresh(conversation.called_at)
-        if not self._has_place(call.route) and not await self._room(conversation, call.route):
+        tokens = conversation.reserved_tokens(call.route)
+        if not self._has_place(call.route, tokens) and not await self._room(conversation, call.route):
             return conversation.give_up(self._clock())
         return conversation.start(call, self._clock())
 
@@ -362,48 +401,69 @@ class AsyncEngine(_Dispatcher):
                 raise
             return Failure(FailureKind.DEADLINE, duration_seconds=self._clock() - started)
 
-    def _has_place(self, route: Route) -> bool:
-        """Whether a call may start at once: there is room, and nobody who came before waits for it."""
+    def _has_place(self, route: Route, tokens: float = 0.0) -> bool:
+        """Whether a call may start at once: there is room, it is in time, and nobody who came before waits for it."""
         line = self._lines.get(route.key)
-        if line is None or not (line.waiting or line.called_up):
-            return self.book.has_room(route)
-        return not line.waiting and self._places(route, line) > 0
-
-    def _places(self, route: Route, line: _Line) -> int:
-        state = self.book.state(route)
-        return max(1, int(state.window)) - state.in_flight - line.called_up
+        if line is not None and (line.waiting or line.called_up):
+            return False
+        return self.book.has_room(route) and self.book.wait_seconds(route, self._clock(), tokens) <= 0
 
     async def _room(self, conversation: Conversation, route: Route) -> bool:
-        """Wait for a place on the route, first come first served; False where the deadline comes first."""
+        """Wait for a turn on the route, first come first served; False where the deadline comes first."""
         line = self._lines.setdefault(route.key, _Line())
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.waiting.append(place)
+        state, tokens = self.book.state(route), conversation.reserved_tokens(route)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.waiting.append((turn, tokens))
+        state.waiting += 1
         comes = False
         try:
+            self._wake(route)
             async with asyncio.timeout(conversation.seconds_left(self._clock())):
-                await place
+                await turn
             comes = True
         except TimeoutError:
             pass
         finally:
-            if place.cancelled() or not place.done():
-                with suppress(ValueError):  # passed over already
-                    line.waiting.remove(place)
-            else:
+            state.waiting -= 1
+            if turn.done() and not turn.cancelled():
                 line.called_up -= 1
-                if not comes:  # the place came too late for this request
-                    self._wake(route)
+                line.called_up_tokens -= tokens
+            else:
+                with suppress(ValueError):  # passed over already
+                    line.waiting.remove((turn, tokens))
+            if not comes:  # the turn came too late for this request, or somebody else is first now
+                self._wake(route)
         return comes
 
     def _wake(self, route: Route) -> None:
-        """Call up as many as there are places."""
+        """Call up all whose turn it is, and set the alarm for the next one."""
         line = self._lines.get(route.key)
         if line is None or not line.waiting:
             return
-        places = self._places(route, line)
-        while line.waiting and places > 0:
-            place = line.waiting.popleft()
-            if not place.done():
-                place.set_result(None)
+        state, now = self.book.state(route), self._clock()
+        while line.waiting:
+            turn, tokens = line.waiting[0]
+            if not turn.done():
+                if max(1, int(state.window)) <= state.in_flight + line.called_up:
+                    return
+                wait = self.book.wait_seconds(route, now, line.called_up_tokens + tokens, line.called_up)
+                if wait > 0:
+                    self._set_alarm(line, route, now + wait, wait)
+                    return
+                turn.set_result(None)
                 line.called_up += 1
-                places -= 1
+                line.called_up_tokens += tokens
+            line.waiting.popleft()
+
+    def _set_alarm(self, line: _Line, route: Route, at: float, seconds: float) -> None:
+        if line.alarm is not None and not line.alarm.done():
+            if line.alarm_at <= at + _SOON_SECONDS:
+                return
+            line.alarm.cancel()
+        line.alarm = asyncio.get_running_loop().create_task(self._ring(line, route, seconds))
+        line.alarm_at = at
+
+    async def _ring(self, line: _Line, route: Route, seconds: float) -> None:
+        await self._sleep(seconds)
+        line.alarm = None
+        self._wake(route)

@@ -22,6 +22,7 @@ from airflow_provider_bedrock_llm.core.pricing import cost_usd
 from airflow_provider_bedrock_llm.core.prompt_cache import cache_savings_usd, place_cache_points
 from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
 from airflow_provider_bedrock_llm.core.schema import Verdict
+from airflow_provider_bedrock_llm.core.token_budget import estimate_input_tokens, output_burndown, used_tokens
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ _OUTPUT = "outputConfig"
 _MAY_BE_A_REFUSAL = frozenset({Fault.BAD_INPUT, Fault.DENIED, Fault.LISTED})
 
 Step = Call | Wait | BedrockResponse
+
+_MAX_TOKENS_WHERE_UNKNOWN = 4_096
+"""Without `maxTokens` a call reserves all that its model can answer; this where the catalog does not know how much."""
 
 
 class Conversation:
@@ -57,6 +61,7 @@ class Conversation:
         "_extra",
         "_extra_model",
         "_failover",
+        "_input_tokens",
         "_policy",
         "_progress",
         "_refused",
@@ -78,6 +83,7 @@ class Conversation:
         self._dropped: dict[str, str] = {}
         self._refused: dict[tuple[str, str], dict[str, str]] = {}
         self._sent: Mapping[str, Any] = {}
+        self._input_tokens: int | None = None
         self._progress: Progress
         self._call: Call
         self._ticket: Ticket
@@ -98,7 +104,7 @@ class Conversation:
     def start(self, call: Call, now: float) -> WireRequest:
         """The call begins: count it, and say what to send."""
         self._call = call
-        self._ticket = self._book.start(call.route, now)
+        self._ticket = self._book.start(call.route, now, self.reserved_tokens(call.route))
         self._sent = self._params(call.route, now)
         return WireRequest("converse", call.route.region, self._sent)
 
@@ -106,6 +112,18 @@ class Conversation:
     def called_at(self) -> float:
         """When the last call began."""
         return self._ticket.started_at
+
+    def reserved_tokens(self, route: Route) -> float:
+        """What a call over this route reserves of a quota on tokens: roughly its input, and what it may answer."""
+        request, policy = self._request, self._policy
+        if self._input_tokens is None:
+            content = (request.messages, request.system, request.tool_config)
+            self._input_tokens = estimate_input_tokens(content)
+        for settings in (route.choice.inference_config, request.inference_config, policy.inference_config):
+            if settings and settings.get("maxTokens"):
+                return float(self._input_tokens + settings["maxTokens"])
+        card = policy.card_for(route.model_id)
+        return float(self._input_tokens + ((card and card.max_output_tokens) or _MAX_TOKENS_WHERE_UNKNOWN))
 
     def seconds_left(self, now: float) -> float | None:
         """Time until the deadline, None where there is none."""
@@ -136,7 +154,9 @@ class Conversation:
         refused, goes_on_without = self._refused_feature(failure, fault)
         if refused is not None:
             fault = Fault.UNSUPPORTED_FEATURE
-        self._book.finish(self._ticket, fault, now)
+        is_serving = fault is Fault.THROTTLED and self._book.is_serving_others(self._ticket, now)
+        is_out_of_tokens = "tokens" in failure.message
+        self._book.finish(self._ticket, fault, now, is_out_of_tokens=is_out_of_tokens)
         if fault is Fault.NEEDS_PROFILE:
             self._policy.learn_profile(*self._call.route.key)
         self._attempts.append(
@@ -151,9 +171,9 @@ class Conversation:
         )
         if goes_on_without:
             return self._next(self._failover.dropped(self._progress, now, self._avoid(now)), now)
+        hint, avoid = failure.retry_after_seconds, self._avoid(now)
         return self._next(
-            self._failover.failed(self._progress, fault, now, draw, failure.retry_after_seconds, self._avoid(now)),
-            now,
+            self._failover.failed(self._progress, fault, now, draw, hint, avoid, is_serving=is_serving), now
         )
 
     def _take_reply(self, reply: Reply, now: float) -> Step:
@@ -162,7 +182,7 @@ class Conversation:
         tier = (reply.data.get("serviceTier") or {}).get("type")
         prices = self._policy.prices_for(route.model_id, route.region)
         cost = cost_usd(usage, prices, tier=tier) if usage else None
-        self._book.finish(self._ticket, None, now)
+        self._book.finish(self._ticket, None, now, used_tokens(usage, output_burndown(route.model_id)))
         self._policy.features.learn(route.key, self._refused.get(route.key, {}), now)
         self._attempts.append(
             self._attempt(
@@ -218,9 +238,9 @@ class Conversation:
         return self._failed(decision, now) if isinstance(decision, GiveUp) else decision
 
     def _avoid(self, now: float) -> Callable[[Route], bool]:
-        """A route is left alone while it rests or is full."""
+        """A route is left alone while it rests, is full, or would make the call wait for long."""
         book = self._book
-        return lambda route: book.is_resting(route, now) or not book.has_room(route)
+        return lambda route: book.is_avoided(route, now, self.reserved_tokens(route))
 
     def _problems(self) -> list[str]:
         """What one of the models is known not to take, said before the first is asked: a failover must not find out."""

@@ -89,6 +89,8 @@ class GiveUp:
 
 Decision = Call | Wait | GiveUp
 
+_TURNED_AWAY_PER_RETRY = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -99,6 +101,7 @@ class Progress:
         current: index of the route that is called, or was called last.
         calls: calls made or under way.
         retries: retries used of `max_retries`.
+        turned_away: throttlings that used none, because the route was serving others.
         rounds: how often all routes failed one after the other.
         timeouts: read timeouts so far.
         refreshed: whether new credentials were fetched.
@@ -114,6 +117,7 @@ class Progress:
     current: int = 0
     calls: int = 0
     retries: int = 0
+    turned_away: int = 0
     rounds: int = 0
     timeouts: int = 0
     refreshed: bool = False
@@ -166,8 +170,14 @@ class Failover:
         draw: float,
         hint_seconds: float | None = None,
         is_resting: Callable[[Route], bool] = _never,
+        *,
+        is_serving: bool = False,
     ) -> tuple[Progress, Decision]:
         """The call under way gave no answer.
+
+        A call that is throttled on a route that serves others has only come too early: nothing was done or billed, and
+        the route's pace says when it is its turn. So that uses no retry, up to ten times `max_retries`, and needs no
+        backoff. Where the route serves nobody, a throttling is a retry like any other.
 
         Args:
             progress: as the last decision left it.
@@ -176,6 +186,7 @@ class Failover:
             draw: a number in [0, 1) for the jitter.
             hint_seconds: the wait that the server asked for.
             is_resting: as for `begin`.
+            is_serving: whether others get answers over the route.
         """
         progress = replace(progress, fault=fault, timeouts=progress.timeouts + (fault is Fault.READ_TIMEOUT))
         match fault.reaction:
@@ -185,6 +196,8 @@ class Failover:
                 return self._refresh(progress, now)
             case Reaction.MOVE_ON:
                 return self._move_on(progress, now, draw, is_resting)
+            case Reaction.RETRY if fault is Fault.THROTTLED and is_serving and self._is_patient(progress):
+                return self._queue_again(progress, now, hint_seconds, is_resting)
             case Reaction.RETRY:
                 return self._retry(progress, now, draw, hint_seconds, is_resting)
 
@@ -269,6 +282,22 @@ class Failover:
         if any(self._is_fresh(progress, index) and not is_resting(self.routes[index]) for index in self._indexes):
             return self._call_unless_over(progress, now, is_resting)
         return self._next_round(progress, now, draw, hint_seconds)
+
+    def _is_patient(self, progress: Progress) -> bool:
+        return progress.turned_away < _TURNED_AWAY_PER_RETRY * self.retry.max_retries
+
+    def _queue_again(
+        self, progress: Progress, now: float, hint_seconds: float | None, is_resting: Callable[[Route], bool]
+    ) -> tuple[Progress, Decision]:
+        """Take another route if there is one that would not wait, or wait for a turn on the same one."""
+        tired = progress.tired | {progress.current}
+        progress = replace(progress, turned_away=progress.turned_away + 1, tired=tired)
+        if any(self._is_fresh(progress, index) and not is_resting(self.routes[index]) for index in self._indexes):
+            return self._call_unless_over(progress, now, is_resting)
+        progress = replace(progress, tired=frozenset(), stay=True)
+        if hint_seconds:
+            return progress, self._over(progress, now + hint_seconds) or Wait(hint_seconds)
+        return self._call_unless_over(progress, now, is_resting)
 
     def _next_round(
         self, progress: Progress, now: float, draw: float, hint_seconds: float | None
