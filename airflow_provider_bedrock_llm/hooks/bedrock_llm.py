@@ -184,11 +184,12 @@ class BedrockLLMHook(
         """What requests have in common.
 
         Args:
-            deadline_seconds: the time for one request, where the RetryConfig has none.
+            deadline_seconds: the time for one request; where the RetryConfig has one too, the shorter holds.
         """
         retry = self.retry_config
-        if retry.deadline_seconds is None and deadline_seconds is not None:
-            retry = replace(retry, deadline_seconds=float(deadline_seconds))
+        if deadline_seconds is not None:
+            shorter = min(float(deadline_seconds), retry.deadline_seconds or float("inf"))
+            retry = replace(retry, deadline_seconds=shorter)
         return ConversePolicy(
             retry=retry,
             schema=self._schema,
