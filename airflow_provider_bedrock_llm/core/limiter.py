@@ -74,6 +74,7 @@ class RouteState:
     shrunk_at: float = float("-inf")
     failures_in_row: int = 0
     rests: int = 0
+    rested_at: float = float("-inf")
     rest_until: float = float("-inf")
     probing: bool = False
     calls: int = 0
@@ -199,14 +200,16 @@ class RouteBook:
         if fault is Fault.THROTTLED and not (is_out_of_tokens and ticket.tokens > 0):
             known.call_pace.throttled(now, ticket.started_at, 1.0)
         if fault is None or fault is Fault.INVALID_ANSWER:
-            self._succeeded(known, now)
+            self._succeeded(known, ticket, now)
         else:
             self._failed(known, ticket, fault, now)
 
-    def _succeeded(self, known: RouteState, now: float) -> None:
+    def _succeeded(self, known: RouteState, ticket: Ticket, now: float) -> None:
         known.succeeded += 1
-        known.failures_in_row = known.rests = 0
-        known.probing = False
+        if ticket.started_at > known.rested_at:  # an answer from before says nothing of the route as it is now
+            known.failures_in_row = known.rests = 0
+            known.rest_until = float("-inf")
+            known.probing = False
         known.answered_at = now
         if known.window < self.config.max_in_flight:
             known.window = min(float(self.config.max_in_flight), known.window + self.config.increase_per_answer)
@@ -235,4 +238,5 @@ class RouteBook:
             return
         seconds = min(self.config.max_rest_seconds, seconds)
         known.rests += 1
+        known.rested_at = now
         known.rest_until = now + seconds
