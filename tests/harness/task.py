@@ -1,4 +1,4 @@
-"""An operator's `execute` without a scheduler: the little of a context that it needs, and connections by environment."""
+"""An operator's `execute` without a scheduler: the little of a context that it needs, and connections by name."""
 
 from __future__ import annotations
 
