@@ -206,7 +206,7 @@ class RouteBook:
 
     def _succeeded(self, known: RouteState, ticket: Ticket, now: float) -> None:
         known.succeeded += 1
-        if ticket.started_at > known.rested_at:  # an answer from before says nothing of the route as it is now
+        if ticket.started_at >= known.rested_at:  # an answer from before says nothing of the route as it is now
             known.failures_in_row = known.rests = 0
             known.rest_until = float("-inf")
             known.probing = False
