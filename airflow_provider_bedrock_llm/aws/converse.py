@@ -1,7 +1,7 @@
 """The two loops that obey the engine: `Engine` for threads, `AsyncEngine` for an event loop.
 
-Neither decides anything. They ask a `Conversation` what to do, send, sleep, and keep count of who waits for a place
-on a route. They take clock, sleep and draw as arguments, so that tests need no patience.
+Neither decides anything. They ask a `Conversation` what to do, wait for their turn on a route, send and sleep. They
+take clock, sleep and draw as arguments, so that tests need no patience.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import queue
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable  # noqa: TC003 - types of public arguments
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_bedrock_llm.aws.waiting import AsyncLines, GuardedBook, ThreadQueues
 from airflow_provider_bedrock_llm.core.config import LoadBalancingStrategy, RegionOrder
 from airflow_provider_bedrock_llm.core.conversation import Conversation, ConversePolicy
 from airflow_provider_bedrock_llm.core.failover import Call, Failover, Wait
@@ -35,20 +33,15 @@ from airflow_provider_bedrock_llm.core.transport import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_bedrock_llm.core.faults import Fault
-    from airflow_provider_bedrock_llm.core.limiter import Ticket
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
-    from airflow_provider_bedrock_llm.core.routes import Route, RoutePlan
+    from airflow_provider_bedrock_llm.core.routes import RoutePlan
 
 __all__ = ["AsyncEngine", "Engine"]
 
 T = TypeVar("T")
 
 _FAILOVERS_KEPT = 500
-_LOOK_AGAIN_SECONDS = 0.1
-"""A pace may change while the first in a line of threads sleeps."""
-_SOON_SECONDS = 0.001
 _ORDERS = {LoadBalancingStrategy.ROUND_ROBIN: RegionOrder.ROTATE, LoadBalancingStrategy.RANDOM: RegionOrder.SHUFFLE}
 
 
@@ -90,45 +83,6 @@ class _Dispatcher:
         return sorted(self.plan.regions, key=load.__getitem__)
 
 
-class _Queues:
-    """Where threads wait for a place on a route, whichever engine they ask through."""
-
-    def __init__(self) -> None:
-        self.turn = threading.Condition()
-        self._queues: dict[tuple[str, str], deque[object]] = {}
-
-    def of(self, route: Route) -> deque[object]:
-        return self._queues.setdefault(route.key, deque())
-
-
-_pairing = threading.Lock()
-"""Engines in several threads may be the first to share a book."""
-
-
-@dataclass(slots=True)
-class _GuardedBook(RouteBook):
-    """A view of a book that several threads write to. Reading needs no lock; answers are judged outside of it."""
-
-    turn: threading.Condition = field(default_factory=threading.Condition)
-
-    def start(self, route: Route, now: float, tokens: float = 0.0) -> Ticket:
-        with self.turn:
-            return RouteBook.start(self, route, now, tokens)
-
-    def finish(
-        self,
-        ticket: Ticket,
-        fault: Fault | None,
-        now: float,
-        used_tokens: float | None = None,
-        *,
-        is_out_of_tokens: bool = False,
-    ) -> None:
-        with self.turn:
-            RouteBook.finish(self, ticket, fault, now, used_tokens, is_out_of_tokens=is_out_of_tokens)
-            self.turn.notify_all()
-
-
 class Engine(_Dispatcher):
     """Asks Bedrock from threads. One engine serves any number of them.
 
@@ -159,12 +113,9 @@ class Engine(_Dispatcher):
         draw: Callable[[], float] = random.random,
     ) -> None:
         shared = book if book is not None else RouteBook()
-        with _pairing:
-            if shared.waiters is None:
-                shared.waiters = _Queues()
-        self._queues: _Queues = shared.waiters
+        self._queues = ThreadQueues.of_book(shared)
         self._turn = self._queues.turn
-        guarded = _GuardedBook(shared.config, shared.states, shared.waiters, self._turn)
+        guarded = GuardedBook(shared.config, shared.states, shared.waiters, self._turn)
         super().__init__(policy, plan, guarded, balance)
         self._transport = transport
         self._clock = clock
@@ -207,8 +158,11 @@ class Engine(_Dispatcher):
         """Wait for a place on the route; the end of the request where its deadline comes first."""
         if call.refresh_credentials:
             self._refresh(conversation.called_at)
+        tokens = conversation.reserved_tokens(call.route)
         with self._turn:
-            if not self._room(conversation, call.route):
+            if not self._queues.room(
+                call.route, tokens, conversation.seconds_left, self.book, self._clock, self._sleep
+            ):
                 return conversation.give_up(self._clock())
             return conversation.start(call, self._clock())
 
@@ -217,39 +171,6 @@ class Engine(_Dispatcher):
 
     def _abandon(self, conversation: Conversation) -> None:
         conversation.abandon(self._clock())
-
-    def _room(self, conversation: Conversation, route: Route) -> bool:
-        """Wait for a turn on the route, first come first served; False where the deadline comes first."""
-        line, me = self._queues.of(route), object()
-        state, tokens = self.book.state(route), conversation.reserved_tokens(route)
-        line.append(me)
-        state.waiting += 1
-        try:
-            while True:
-                now = self._clock()
-                left = conversation.seconds_left(now)
-                is_next = line[0] is me and self.book.has_room(route)
-                wait = self.book.wait_seconds(route, now, tokens) if is_next else None
-                if wait is not None and wait <= 0:
-                    return True
-                if left is not None and left <= 0:
-                    return False
-                if wait is None:
-                    self._turn.wait(left)
-                else:
-                    self._sleep_unlocked(min(wait, _LOOK_AGAIN_SECONDS, wait if left is None else left))
-        finally:
-            line.remove(me)
-            state.waiting -= 1
-            if line:
-                self._turn.notify_all()
-
-    def _sleep_unlocked(self, seconds: float) -> None:
-        self._turn.release()
-        try:
-            self._sleep(seconds)
-        finally:
-            self._turn.acquire()
 
     def _refresh(self, used_at: float) -> None:
         """Fetch new credentials, once for all requests that failed with the old ones."""
@@ -280,20 +201,6 @@ class Engine(_Dispatcher):
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
-
-
-@dataclass(slots=True)
-class _Line:
-    """Who waits on an event loop for a turn on a route, and who was called up and has not started yet.
-
-    The first in the line is the only one with an alarm: when the pace changes, one alarm is set anew.
-    """
-
-    waiting: deque[tuple[asyncio.Future[None], float]] = field(default_factory=deque)
-    called_up: int = 0
-    called_up_tokens: float = 0.0
-    alarm: asyncio.Task[None] | None = None
-    alarm_at: float = 0.0
 
 
 class AsyncEngine(_Dispatcher):
@@ -329,9 +236,7 @@ class AsyncEngine(_Dispatcher):
         self._draw = draw
         self._refreshing = asyncio.Lock()
         self._refreshed_at = float("-inf")
-        if self.book.waiters is None:
-            self.book.waiters = {}
-        self._lines: dict[tuple[str, str], _Line] = self.book.waiters
+        self._lines = AsyncLines(self.book, clock, sleep)
 
     async def ask(self, request: BedrockConverseRequest) -> BedrockResponse:
         """Get an answer, whatever it takes within the policy.
@@ -367,18 +272,20 @@ class AsyncEngine(_Dispatcher):
         if call.refresh_credentials:
             await self._refresh(conversation.called_at)
         tokens = conversation.reserved_tokens(call.route)
-        if not self._has_place(call.route, tokens) and not await self._room(conversation, call.route):
-            return conversation.give_up(self._clock())
+        if not self._lines.has_place(call.route, tokens):
+            left = conversation.seconds_left(self._clock())
+            if not await self._lines.room(call.route, tokens, left):
+                return conversation.give_up(self._clock())
         return conversation.start(call, self._clock())
 
     def _leave(self, conversation: Conversation, call: Call, outcome: Reply | Failure) -> Call | Wait | BedrockResponse:
         step = conversation.take(outcome, self._clock(), self._draw())
-        self._wake(call.route)
+        self._lines.wake(call.route)
         return step
 
     def _abandon(self, conversation: Conversation, call: Call) -> None:
         conversation.abandon(self._clock())
-        self._wake(call.route)
+        self._lines.wake(call.route)
 
     async def _refresh(self, used_at: float) -> None:
         """Fetch new credentials, once for all requests that failed with the old ones."""
@@ -400,70 +307,3 @@ class AsyncEngine(_Dispatcher):
             if not limit.expired():
                 raise
             return Failure(FailureKind.DEADLINE, duration_seconds=self._clock() - started)
-
-    def _has_place(self, route: Route, tokens: float = 0.0) -> bool:
-        """Whether a call may start at once: there is room, it is in time, and nobody who came before waits for it."""
-        line = self._lines.get(route.key)
-        if line is not None and (line.waiting or line.called_up):
-            return False
-        return self.book.has_room(route) and self.book.wait_seconds(route, self._clock(), tokens) <= 0
-
-    async def _room(self, conversation: Conversation, route: Route) -> bool:
-        """Wait for a turn on the route, first come first served; False where the deadline comes first."""
-        line = self._lines.setdefault(route.key, _Line())
-        state, tokens = self.book.state(route), conversation.reserved_tokens(route)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.waiting.append((turn, tokens))
-        state.waiting += 1
-        comes = False
-        try:
-            self._wake(route)
-            async with asyncio.timeout(conversation.seconds_left(self._clock())):
-                await turn
-            comes = True
-        except TimeoutError:
-            pass
-        finally:
-            state.waiting -= 1
-            if turn.done() and not turn.cancelled():
-                line.called_up -= 1
-                line.called_up_tokens -= tokens
-            else:
-                with suppress(ValueError):  # passed over already
-                    line.waiting.remove((turn, tokens))
-            if not comes:  # the turn came too late for this request, or somebody else is first now
-                self._wake(route)
-        return comes
-
-    def _wake(self, route: Route) -> None:
-        """Call up all whose turn it is, and set the alarm for the next one."""
-        line = self._lines.get(route.key)
-        if line is None or not line.waiting:
-            return
-        state, now = self.book.state(route), self._clock()
-        while line.waiting:
-            turn, tokens = line.waiting[0]
-            if not turn.done():
-                if max(1, int(state.window)) <= state.in_flight + line.called_up:
-                    return
-                wait = self.book.wait_seconds(route, now, line.called_up_tokens + tokens, line.called_up)
-                if wait > 0:
-                    self._set_alarm(line, route, now + wait, wait)
-                    return
-                turn.set_result(None)
-                line.called_up += 1
-                line.called_up_tokens += tokens
-            line.waiting.popleft()
-
-    def _set_alarm(self, line: _Line, route: Route, at: float, seconds: float) -> None:
-        if line.alarm is not None and not line.alarm.done():
-            if line.alarm_at <= at + _SOON_SECONDS:
-                return
-            line.alarm.cancel()
-        line.alarm = asyncio.get_running_loop().create_task(self._ring(line, route, seconds))
-        line.alarm_at = at
-
-    async def _ring(self, line: _Line, route: Route, seconds: float) -> None:
-        await self._sleep(seconds)
-        line.alarm = None
-        self._wake(route)
