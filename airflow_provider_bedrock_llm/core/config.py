@@ -6,7 +6,7 @@ Names and defaults come from the seeds; fields that the seeds lack say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotations
+from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic reads the annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -197,6 +197,8 @@ class ParallelProcessingConfig:
         load_balancing_strategy: on which of the equally good routes a request starts.
         failure_threshold: the share of failed requests, 0.0 to 1.0, above which STOP_ON_THRESHOLD stops.
         failure_threshold_minimum: finished requests before the share means anything. Not in the seeds.
+        tokens_per_minute: quotas that are known, by the id that goes on the wire; each holds in every region. A quota
+            that is not given is learned from throttling. Not in the seeds.
     """
 
     max_concurrent_requests: PositiveCount = 5
@@ -206,6 +208,7 @@ class ParallelProcessingConfig:
     load_balancing_strategy: LoadBalancingStrategy = LoadBalancingStrategy.ROUND_ROBIN
     failure_threshold: Fraction = 0.5
     failure_threshold_minimum: PositiveCount = 20
+    tokens_per_minute: Mapping[str, PositiveCount] | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)

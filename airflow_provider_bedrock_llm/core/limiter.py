@@ -15,7 +15,7 @@ None knows a clock or a lock: callers pass `now`, and hold a lock where threads 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.faults import Fault, Reaction
@@ -102,6 +102,15 @@ class RouteBook:
     config: LimiterConfig = field(default_factory=LimiterConfig)
     states: dict[tuple[str, str], RouteState] = field(default_factory=dict)
     waiters: Any = field(default=None, repr=False, compare=False)
+
+    def know_quotas(self, tokens_per_minute: Mapping[str, float]) -> None:
+        """Pace routes that have not been called yet by quotas that are known.
+
+        Args:
+            tokens_per_minute: as in `LimiterConfig`; added to those known before.
+        """
+        known = {**self.config.tokens_per_minute, **tokens_per_minute}
+        self.config = replace(self.config, tokens_per_minute=known)
 
     def state(self, route: Route) -> RouteState:
         """What is known of a route; a new route starts with an open window."""

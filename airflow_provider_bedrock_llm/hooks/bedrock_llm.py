@@ -27,6 +27,7 @@ from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.diagnosis import Setting
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.features import FeatureBook
+from airflow_provider_bedrock_llm.core.limiter import RouteBook
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     import boto3.session
     from pydantic import BaseModel
 
-    from airflow_provider_bedrock_llm.core.limiter import RouteBook
     from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
@@ -241,6 +241,8 @@ class BedrockLLMHook(
         if dialect is not None:
             capped = AsyncDialectTransport(capped, dialect)
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
+        book = RouteBook() if book is None else book
+        book.know_quotas(config.tokens_per_minute or {})
         return AsyncEngine(capped, policy, self.plan(), book, config.load_balancing_strategy), transport
 
     def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:

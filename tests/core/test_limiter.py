@@ -227,3 +227,12 @@ def test_the_books_balance_whatever_happens(story, most):
         book.finish(ticket, None, now)
     assert book.has_room(ROUTE)
     assert not under_way or not book.is_resting(ROUTE, now + 1000)
+
+
+def test_a_quota_of_tokens_that_is_known_paces_a_route_before_any_throttling():
+    book = RouteBook()
+    book.know_quotas({ROUTE.model_id: 60_000})
+    for _ in range(60):
+        book.start(ROUTE, 0.0, tokens=1_000)
+    assert book.wait_seconds(ROUTE, 0.0, 1_000) > 0
+    assert book.wait_seconds(ROUTE, 60.0, 1_000) == 0
