@@ -208,7 +208,7 @@ def test_defect_26_what_failed_keeps_its_attempts_and_errors_and_nineteen_of_twe
 
 
 def test_defect_27_fifty_requests_at_once_take_no_thread_each(connected):
-    connected.control.latency(1.0)
+    connected.control.latency(3.0)
     make_hook().converse_parallel(named(1))
     before = threading.active_count()
     seen = []

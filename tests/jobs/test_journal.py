@@ -188,7 +188,7 @@ class TestKeeper:
         journal.add(journal_line(asked_of(2), answered("two")))
         store.free_bytes = None
 
-        await asyncio.wait_for(keeper.writable.wait(), 5)
+        await asyncio.wait_for(keeper.writable.wait(), 60)
         keeper.end()
         await keeping
         await keeper.flush()
