@@ -32,7 +32,7 @@ demo: venv ## a real Airflow enriches 3,708 reviews through a local Bedrock endp
 	@$(BIN)/python .tools/demo.py
 
 bench: venv ## what it costs: calls beside bare aiobotocore and boto3 in threads, jobs, the catalog; minutes
-	@for each in $(BENCHES); do echo "== $$each"; $(BIN)/python -m $$each || exit 1; done
+	@for each in $(BENCHES); do echo "== $$each"; PYTHONPATH=tests $(BIN)/python -m $$each || exit 1; done
 
 test: lint test-bare test-fast test-processes ## everything
 
