@@ -39,6 +39,7 @@ class CallRecord:
     cache_write_tokens: int = 0
     metadata: Mapping[str, str] | None = None
     body: Any = None
+    count: int = 0
 
 
 class Stats:
@@ -46,12 +47,13 @@ class Stats:
 
     def __init__(self) -> None:
         self.keep_bodies = 0
+        self.count = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything but the calls still in flight."""
-        self.in_flight = getattr(self, "in_flight", 0)
-        self.peak_in_flight = self.in_flight
+        """Begin a new count. Calls that are still under way belong to the old one, and are never seen again."""
+        self.count += 1
+        self.in_flight = self.peak_in_flight = 0
         self.calls: Counter[tuple[str, str, str, str]] = Counter()
         self.metadata: Counter[tuple[str, str]] = Counter()
         self.tokens: Counter[str] = Counter()
@@ -61,9 +63,11 @@ class Stats:
     def begin(self, operation: str) -> CallRecord:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        return CallRecord(operation, started_at=time.time(), seconds=-time.perf_counter())
+        return CallRecord(operation, started_at=time.time(), seconds=-time.perf_counter(), count=self.count)
 
     def end(self, record: CallRecord) -> None:
+        if record.count != self.count:
+            return
         self.in_flight -= 1
         record.seconds += time.perf_counter()
         self.calls[record.operation, record.asked_id, record.region, record.outcome] += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -115,3 +117,15 @@ def test_a_latency_that_makes_no_sense_is_refused(wrong):
 def test_errors_can_be_listed(endpoint):
     with urllib.request.urlopen(f"{endpoint.url}/_local/errors") as response:
         assert "too_many_tokens" in json.loads(response.read())
+
+
+def test_a_call_that_outlives_a_reset_is_in_no_count(endpoint, runtime):
+    endpoint.control.latency(0.5)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(runtime.converse, modelId=NOVA, messages=say("Hello."))
+        while not endpoint.control.stats().in_flight:
+            time.sleep(0.01)
+        endpoint.control.reset()
+        call.result()
+    stats = endpoint.control.stats()
+    assert (stats.calls, stats.in_flight, stats.peak_in_flight) == (0, 0, 0)
