@@ -56,8 +56,8 @@ class Load:
 
     @property
     def warm_up_calls(self) -> int:
-        """Enough to open every connection."""
-        return 2 * self.in_flight
+        """Enough to open every connection, and for a pace that begins carefully to have opened."""
+        return self.calls // 2
 
     @property
     def ideal_per_second(self) -> float:
