@@ -35,7 +35,7 @@ def spec(tmp_path, bucket):
     rows = rows_of(60)
     source = open_location(f"{bucket}/in/rows.jsonl", "source")
     source.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-    return job_of(tmp_path, job_uri=f"{bucket}/work/dag/run/task/-1", source_uri=f"{bucket}/in/rows.jsonl")
+    return job_of(tmp_path, job_uri=f"{bucket}/jobs/dag/run/task/-1", source_uri=f"{bucket}/in/rows.jsonl")
 
 
 async def test_a_job_on_s3_is_resumed_fenced_and_exact(spec):
