@@ -116,6 +116,8 @@ class RetryConfig:
     Args:
         max_retries: retries over all routes together; attempts are one more. A route that turns out not to exist
             (model not in the region, needs an inference profile) is left at once and uses none.
+            A throttling on a route that is serving other requests uses none either: the request waits for its turn,
+            at most ten times as often, within the deadline and `max_attempts_total`. 0 always means no retry.
         retry_delay: seconds of the first backoff, before jitter.
         backoff_multiplier: growth of the backoff from retry to retry.
         max_retry_delay: the longest backoff in seconds.
