@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, JobStoppedError, LLMManagerError
-from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.enrichment import open_hook, run_enrichment
-from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure, tags_of
-from airflow_provider_bedrock_llm.jobs.job import JobSpec
+from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.question import request_rows
 from airflow_provider_bedrock_llm.jobs.runner import finished_manifest
 from airflow_provider_bedrock_llm.jobs.storage import open_location
+from airflow_provider_bedrock_llm.operators.job_description import describe_job
 from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
 
 if TYPE_CHECKING:
@@ -30,13 +26,18 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
-    from airflow_provider_bedrock_llm.core.config import Boto3Config, ResponseValidationConfig, RetryConfig
+    from airflow_provider_bedrock_llm.core.config import (
+        Boto3Config,
+        ParallelProcessingConfig,
+        ResponseValidationConfig,
+        RetryConfig,
+    )
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+    from airflow_provider_bedrock_llm.jobs.job import JobSpec
 
 __all__ = ["BedrockParallelOperator"]
 
 _SECTION = "bedrock_llm"
-_DEFAULT_CONCURRENCY = 50
 _LOG_EVERY_SECONDS = 5.0
 
 
@@ -175,7 +176,7 @@ class BedrockParallelOperator(BaseOperator):
         if self.source is not None and not self.prompt:
             raise ConfigurationError("`source` needs a `prompt` template. Give one over the source's columns.")
         try:
-            spec = self._spec(context)
+            spec = describe_job(self, context)
         except ValueError as error:
             raise ConfigurationError(
                 f"The job cannot be described: {error}. Correct the operator's arguments."
@@ -186,48 +187,6 @@ class BedrockParallelOperator(BaseOperator):
             spec.keep_requests(request_rows(self.requests))
         spec.save()
         return spec, hook
-
-    def _spec(self, context: Context) -> JobSpec:
-        task_instance = context["ti"]
-        return JobSpec(
-            job_uri="/".join(
-                [
-                    self._work_dir().rstrip("/"),
-                    task_instance.dag_id,
-                    task_instance.run_id.replace("/", "_"),
-                    task_instance.task_id,
-                    str(task_instance.map_index),
-                ]
-            ),
-            models=tuple(self.models or self._hook_models()),
-            prompt_template=self.prompt,
-            source_uri=self.source,
-            source_format=self.source_format,
-            id_columns=_names(self.id_column),
-            keep_columns=_names(self.keep_columns),
-            system_template=self.system,
-            regions=tuple(self.regions or ()),
-            inference_config=self.inference_config,
-            output_schema=_portable(self.output_schema),
-            request=dict(self.request_fields or {}),
-            on_bad_record=self.on_bad_record,
-            dedupe=self.dedupe,
-            parallel=self.parallel_config or ParallelProcessingConfig(max_concurrent_requests=_DEFAULT_CONCURRENCY),
-            retry=self.retry_config,
-            boto3=self.boto3_config,
-            validation=self.response_validation_config,
-            cache=self.cache_config,
-            bedrock_conn_id=self.bedrock_conn_id,
-            tags=tags_of(context),
-            output_uri=self.output_uri,
-        )
-
-    def _work_dir(self) -> str:
-        home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
-        return self.work_dir or conf.get(_SECTION, "work_dir", fallback="") or f"{home}/bedrock_llm"
-
-    def _hook_models(self) -> list[str]:
-        return BedrockLLMHook(self.bedrock_conn_id).get_available_models()
 
     async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, token: str) -> Manifest:
         stop = asyncio.Event()
@@ -284,16 +243,3 @@ class BedrockParallelOperator(BaseOperator):
                 "What was answered is kept: mend the cause and run the task again to ask the rest."
             )
         )
-
-
-def _names(columns: str | Sequence[str] | None) -> tuple[str, ...]:
-    return (columns,) if isinstance(columns, str) else tuple(columns or ())
-
-
-def _portable(schema: Mapping[str, Any] | type[BaseModel] | str | None) -> Mapping[str, Any] | str | None:
-    """A pydantic class goes to job.json by its path, where another process can import it, else by its JSON Schema."""
-    if not isinstance(schema, type):
-        return schema
-    path = f"{schema.__module__}:{schema.__qualname__}"
-    importable = "<locals>" not in path and not schema.__module__.startswith(("unusual_prefix_", "__main__"))
-    return path if importable else OutputSchema.of(schema).json_schema

@@ -1,0 +1,91 @@
+"""What `BedrockParallelOperator` was told, as the description of a job."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
+from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+from airflow_provider_bedrock_llm.hooks.outcome import tags_of
+from airflow_provider_bedrock_llm.jobs.job import JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+    from pydantic import BaseModel
+
+    from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
+
+__all__ = ["describe_job", "work_dir_of"]
+
+_DEFAULT_CONCURRENCY = 50
+
+
+def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec:
+    """The job of a task instance.
+
+    Raises:
+        ValueError: an argument of the operator has a wrong value.
+    """
+    task_instance = context["ti"]
+    return JobSpec(
+        job_uri="/".join(
+            [
+                work_dir_of(operator.work_dir).rstrip("/"),
+                task_instance.dag_id,
+                task_instance.run_id.replace("/", "_"),
+                task_instance.task_id,
+                str(task_instance.map_index),
+            ]
+        ),
+        models=tuple(operator.models or _models_of(operator.bedrock_conn_id)),
+        prompt_template=operator.prompt,
+        source_uri=operator.source,
+        source_format=operator.source_format,
+        id_columns=_names(operator.id_column),
+        keep_columns=_names(operator.keep_columns),
+        system_template=operator.system,
+        regions=tuple(operator.regions or ()),
+        inference_config=operator.inference_config,
+        output_schema=_portable(operator.output_schema),
+        request=dict(operator.request_fields or {}),
+        on_bad_record=operator.on_bad_record,
+        dedupe=operator.dedupe,
+        parallel=operator.parallel_config or ParallelProcessingConfig(max_concurrent_requests=_DEFAULT_CONCURRENCY),
+        retry=operator.retry_config,
+        boto3=operator.boto3_config,
+        validation=operator.response_validation_config,
+        cache=operator.cache_config,
+        bedrock_conn_id=operator.bedrock_conn_id,
+        tags=tags_of(context),
+        output_uri=operator.output_uri,
+    )
+
+
+def work_dir_of(given: str | None) -> str:
+    """Where jobs keep their folders: as given, else as Airflow's configuration says, else under AIRFLOW_HOME."""
+    home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
+    return given or conf.get("bedrock_llm", "work_dir", fallback="") or f"{home}/bedrock_llm"
+
+
+def _models_of(bedrock_conn_id: str) -> list[str]:
+    return BedrockLLMHook(bedrock_conn_id).get_available_models()
+
+
+def _names(columns: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (columns,) if isinstance(columns, str) else tuple(columns or ())
+
+
+def _portable(schema: Mapping[str, Any] | type[BaseModel] | str | None) -> Mapping[str, Any] | str | None:
+    """A pydantic class goes to job.json by its path, where another process can import it, else by its JSON Schema."""
+    if not isinstance(schema, type):
+        return schema
+    path = f"{schema.__module__}:{schema.__qualname__}"
+    importable = "<locals>" not in path and not schema.__module__.startswith(("unusual_prefix_", "__main__"))
+    return path if importable else OutputSchema.of(schema).json_schema
