@@ -19,3 +19,5 @@ os.environ |= {
 }
 for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK"):
     os.environ.pop(name, None)
+
+pytest_plugins = ["airflow_provider_bedrock_llm.testing"]

@@ -92,7 +92,8 @@ class Runtime:
         caller = state.credentials.identify(request.headers)
         record.region, record.access_key = caller.region, caller.access_key
         body: Any = raw if operation == "InvokeModel" else self._read(operation, raw)
-        record.body = body if state.stats.keep_bodies else None
+        if state.stats.keep_bodies:
+            record.body = raw.decode(errors="replace") if operation == "InvokeModel" else body
         wrong = self._check_model_id(asked)
         if wrong:
             raise refuse([one.under("modelId") for one in wrong])

@@ -82,7 +82,8 @@ class Stats:
         tokens["cache_write"] += record.cache_write_tokens
         self.log.append(record)
         if self.keep_bodies:
-            self.bodies.append({"operation": record.operation, "asked_id": record.asked_id, "body": record.body})
+            told = ("operation", "asked_id", "region", "outcome", "body")
+            self.bodies.append({name: getattr(record, name) for name in told})
         record.body = None
 
     def report(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""For tests of DAGs and of this package: a transport that answers from a Python function.
+"""Transports that answer from a Python function.
 
 It stands where boto3 and aiobotocore stand, so nothing needs to be patched:
 
