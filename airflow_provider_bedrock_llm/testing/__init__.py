@@ -12,8 +12,8 @@ from __future__ import annotations
 from airflow_provider_bedrock_llm.testing.endpoint import (
     AskedRequest,
     LocalBedrock,
-    local_bedrock_of_session,
     local_bedrock,
+    local_bedrock_of_session,
 )
 from airflow_provider_bedrock_llm.testing.transports import (
     AsyncFakeTransport,
@@ -31,10 +31,10 @@ __all__ = [
     "FakeEventStream",
     "FakeTransport",
     "LocalBedrock",
-    "local_bedrock_of_session",
     "answer",
     "failure",
     "local_bedrock",
+    "local_bedrock_of_session",
     "stream_events",
     "throttled",
 ]
