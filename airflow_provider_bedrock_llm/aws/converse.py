@@ -14,13 +14,16 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 - types of public arguments
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_bedrock_llm.aws.waiting import AsyncLines, GuardedBook, ThreadQueues
 from airflow_provider_bedrock_llm.core.config import LoadBalancingStrategy, RegionOrder
 from airflow_provider_bedrock_llm.core.conversation import Conversation, ConversePolicy
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.failover import Call, Failover, Wait
 from airflow_provider_bedrock_llm.core.limiter import RouteBook
+from airflow_provider_bedrock_llm.core.response import BedrockResponse
+from airflow_provider_bedrock_llm.core.routes import RoutePlans
 from airflow_provider_bedrock_llm.core.transport import (
     AsyncTransport,
     Failure,
@@ -31,11 +34,12 @@ from airflow_provider_bedrock_llm.core.transport import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
-    from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import RoutePlan
+
+    PlanFor = Callable[[Sequence[str | Mapping[str, Any]]], RoutePlan]
 
 __all__ = ["AsyncEngine", "Engine"]
 
@@ -49,38 +53,45 @@ class _Dispatcher:
     """What both loops share: which routes the next request gets."""
 
     def __init__(
-        self, policy: ConversePolicy, plan: RoutePlan, book: RouteBook, balance: LoadBalancingStrategy | None
+        self,
+        policy: ConversePolicy,
+        plan: RoutePlan,
+        book: RouteBook,
+        balance: LoadBalancingStrategy | None,
+        plan_for: PlanFor | None,
     ) -> None:
         self.policy = policy
-        self.plan = plan
+        self.plans = RoutePlans(plan, plan_for)
         self.book = book
         self.balance = balance
         self._turns = itertools.count()
-        self._failovers: dict[tuple[bool, tuple[str, ...]], Failover] = {}
+        self._failovers: dict[tuple[str, bool, tuple[str, ...]], Failover] = {}
 
-    def open(self, request: BedrockConverseRequest) -> Conversation:
-        """Start a conversation over the routes that are this request's turn."""
-        return Conversation(self.policy, request, self._failover(), self.book)
-
-    def _failover(self) -> Failover:
-        """The rules over the routes whose turn it is."""
+    def _failover(self, request: BedrockConverseRequest) -> Failover | BedrockResponse:
+        """The rules over the routes whose turn it is; the end of a request that names models which cannot be asked."""
+        try:
+            name, plan = self.plans.find(request.models)
+        except ConfigurationError as error:
+            refused = BedrockResponse(success=False, error=error, request_id=request.request_id)
+            self.policy.report(refused)
+            return refused
         turn = next(self._turns)
-        key = (self.plan.is_global(turn), tuple(self._regions(turn)))
+        key = (name, plan.is_global(turn), tuple(self._regions(plan, turn)))
         failover = self._failovers.get(key)
         if failover is None:
             if len(self._failovers) >= _FAILOVERS_KEPT:
                 self._failovers.clear()
-            routes = self.plan.routes(key[1], is_global=key[0])
+            routes = plan.routes(key[2], is_global=key[1])
             failover = self._failovers[key] = self.policy.failover(routes)
         return failover
 
-    def _regions(self, turn: int) -> Sequence[str]:
+    def _regions(self, plan: RoutePlan, turn: int) -> Sequence[str]:
         if self.balance is not LoadBalancingStrategy.LEAST_LOADED:
-            return self.plan.order(turn, _ORDERS.get(self.balance) if self.balance else None)
-        load = dict.fromkeys(self.plan.regions, 0)
+            return plan.order(turn, _ORDERS.get(self.balance) if self.balance else None)
+        load = dict.fromkeys(plan.regions, 0)
         for (_, region), state in self.book.states.items():
             load[region] = load.get(region, 0) + state.in_flight
-        return sorted(self.plan.regions, key=load.__getitem__)
+        return sorted(plan.regions, key=load.__getitem__)
 
 
 class Engine(_Dispatcher):
@@ -95,6 +106,7 @@ class Engine(_Dispatcher):
         plan: models, regions and access.
         book: what is known of the routes; shared with others, or its own.
         balance: spreads requests over regions; None keeps the order of the RetryConfig.
+        plan_for: plans for a request that names its own models; None where none may.
         clock: seconds that only grow.
         sleep: waits.
         draw: a number in [0, 1).
@@ -108,6 +120,7 @@ class Engine(_Dispatcher):
         book: RouteBook | None = None,
         balance: LoadBalancingStrategy | None = None,
         *,
+        plan_for: PlanFor | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[], float] = random.random,
@@ -116,7 +129,7 @@ class Engine(_Dispatcher):
         self._queues = ThreadQueues.of_book(shared)
         self._turn = self._queues.turn
         guarded = GuardedBook(shared.config, shared.states, shared.waiters, self._turn)
-        super().__init__(policy, plan, guarded, balance)
+        super().__init__(policy, plan, guarded, balance, plan_for)
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
@@ -131,7 +144,10 @@ class Engine(_Dispatcher):
             A response; where `success` is False, `error` says why.
         """
         with self._turn:
-            conversation = self.open(request)
+            failover = self._failover(request)
+        if isinstance(failover, BedrockResponse):
+            return failover
+        conversation = Conversation(self.policy, request, failover, self.book)
         step = conversation.begin(self._clock())
         while True:
             match step:
@@ -212,6 +228,7 @@ class AsyncEngine(_Dispatcher):
         plan: models, regions and access.
         book: what is known of the routes; shared with others on the same loop, or its own.
         balance: spreads requests over regions; None keeps the order of the RetryConfig.
+        plan_for: plans for a request that names its own models; None where none may.
         clock: seconds that only grow.
         sleep: waits.
         draw: a number in [0, 1).
@@ -225,11 +242,12 @@ class AsyncEngine(_Dispatcher):
         book: RouteBook | None = None,
         balance: LoadBalancingStrategy | None = None,
         *,
+        plan_for: PlanFor | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(policy, plan, book if book is not None else RouteBook(), balance)
+        super().__init__(policy, plan, book if book is not None else RouteBook(), balance, plan_for)
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
@@ -244,7 +262,10 @@ class AsyncEngine(_Dispatcher):
         Returns:
             A response; where `success` is False, `error` says why.
         """
-        conversation = self.open(request)
+        failover = self._failover(request)
+        if isinstance(failover, BedrockResponse):
+            return failover
+        conversation = Conversation(self.policy, request, failover, self.book)
         step = conversation.begin(self._clock())
         while True:
             match step:

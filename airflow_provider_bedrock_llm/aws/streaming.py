@@ -55,7 +55,11 @@ class StreamEngine(Engine):
             Pieces of text, and last the response; where its `success` is False, `error` says why.
         """
         with self._turn:
-            conversation = StreamConversation(self.policy, request, self._failover(), self.book, recovery)
+            failover = self._failover(request)
+        if isinstance(failover, BedrockResponse):
+            yield failover
+            return
+        conversation = StreamConversation(self.policy, request, failover, self.book, recovery)
         step = conversation.begin(self._clock())
         while not isinstance(step, BedrockResponse):
             if isinstance(step, Wait):
@@ -110,7 +114,11 @@ class AsyncStreamEngine(AsyncEngine):
         self, request: BedrockConverseRequest, recovery: StreamRecovery = StreamRecovery.FAIL
     ) -> AsyncGenerator[StreamItem, None]:
         """Get an answer as it is made; see `StreamEngine.stream`. Close it (`aclosing`) where it is not read out."""
-        conversation = StreamConversation(self.policy, request, self._failover(), self.book, recovery)
+        failover = self._failover(request)
+        if isinstance(failover, BedrockResponse):
+            yield failover
+            return
+        conversation = StreamConversation(self.policy, request, failover, self.book, recovery)
         step = conversation.begin(self._clock())
         while not isinstance(step, BedrockResponse):
             if isinstance(step, Wait):

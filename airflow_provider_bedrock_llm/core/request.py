@@ -32,7 +32,7 @@ _NOT_ABOUT_THE_ANSWER = frozenset({"requestMetadata", "serviceTier", "performanc
 
 @dataclass(frozen=True, slots=True)
 class BedrockConverseRequest:
-    """Everything that Converse takes, except the model.
+    """Everything that Converse takes, except the model, for which others may be named than the engine asks.
 
     Args:
         messages: Converse messages, `{"role": ..., "content": [...]}`. Empty only with `prompt_variables`, where the
@@ -51,9 +51,11 @@ class BedrockConverseRequest:
         output_config: structured output and effort.
         extra_request_fields: members of Converse that are newer than this package; merged last.
         priority: among waiting requests the highest starts first.
+        models: who may answer this request, best first, instead of those that the engine asks: names, or
+            `{"model": ..., "region": ..., "inference_config": {...}}`.
 
     Raises:
-        RequestValidationError: a message is not of Converse's shape.
+        RequestValidationError: a message is not of Converse's shape, or `models` is not a list.
     """
 
     messages: Sequence[Mapping[str, Any]] = ()
@@ -71,9 +73,12 @@ class BedrockConverseRequest:
     output_config: Mapping[str, Any] | None = None
     extra_request_fields: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
+    models: Sequence[str | Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         faults = list(_shape_faults(self.messages))
+        if isinstance(self.models, (str, bytes, Mapping)) or not hasattr(self.models, "__len__"):
+            faults.append(f"models is {type(self.models).__name__}, not a list of models, best first")
         if not self.messages and self.prompt_variables is None and not self.extra_request_fields:
             faults.append("messages is empty; give at least one message, or prompt_variables for a prompt ARN")
         if faults:
@@ -128,7 +133,7 @@ def request_hash(request: BedrockConverseRequest, models: Sequence[str], schema:
 
     Args:
         request: the request; its id, priority, tags, service tier and wish for latency do not count.
-        models: the models that may answer, in order of preference.
+        models: the models that may answer where the request names none, in order of preference.
         schema: the JSON Schema that answers must fit, if any.
 
     Returns:
@@ -141,7 +146,7 @@ def request_hash(request: BedrockConverseRequest, models: Sequence[str], schema:
     content = {name: value for name, value in body.items() if name not in _NOT_ABOUT_THE_ANSWER}
     try:
         text = json.dumps(
-            [content, list(models), schema],
+            [content, list(request.models or models), schema],
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=False,

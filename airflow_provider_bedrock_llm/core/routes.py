@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.access import AccessOption
 
     AccessOptions = Callable[[str, str], Sequence[AccessOption]]
+    ModelNames = Sequence[str | Mapping[str, Any]]
 
-__all__ = ["ModelChoice", "Route", "RoutePlan", "order_regions", "plan_routes"]
+__all__ = ["ModelChoice", "Route", "RoutePlan", "RoutePlans", "order_regions", "plan_routes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +199,55 @@ class RoutePlan:
         if order is RegionOrder.SHUFFLE:
             turn %= _ORDERS_KEPT
         return order_regions(self.regions, order, turn)
+
+
+_PLANS_KEPT = 500
+"""A column of a table may name any number of models; few of them are in use at a time."""
+
+
+class RoutePlans:
+    """The plan of each request: the common one, or one for the models that the request names. For one thread at a time.
+
+    Args:
+        common: the plan of requests that name no models.
+        plan_for: makes a plan for models as a request names them; None where requests may name none. It must not block.
+    """
+
+    def __init__(self, common: RoutePlan, plan_for: Callable[[ModelNames], RoutePlan] | None = None) -> None:
+        self.common = common
+        self._plan_for = plan_for
+        self._planned: dict[str, RoutePlan | ConfigurationError] = {}
+
+    def find(self, models: ModelNames) -> tuple[str, RoutePlan]:
+        """A plan, and a name for it that stays the same for the same models.
+
+        Args:
+            models: as the request names them; none for the common plan.
+
+        Raises:
+            ConfigurationError: the models cannot be asked, or not here.
+        """
+        if not models:
+            return "", self.common
+        if self._plan_for is None:
+            raise ConfigurationError(
+                "The request names models, and whoever asks it has models of its own only. Leave `models` of the "
+                "request empty."
+            )
+        name = json.dumps(list(models), sort_keys=True, default=dict)
+        found = self._planned.get(name)
+        if found is None:
+            if len(self._planned) >= _PLANS_KEPT:
+                self._planned.clear()
+            found = self._planned[name] = _plan_or_error(self._plan_for, models)
+        if isinstance(found, ConfigurationError):
+            raise found
+        return name, found
+
+
+def _plan_or_error(plan_for: Callable[[ModelNames], RoutePlan], models: ModelNames) -> RoutePlan | ConfigurationError:
+    """An unknown name is looked up once, not for every row that has it."""
+    try:
+        return plan_for(models)
+    except ConfigurationError as error:
+        return error

@@ -219,7 +219,7 @@ class BedrockLLMHook(
     @cached_property
     def engine(self) -> StreamEngine:
         """The engine for threads."""
-        return StreamEngine(BotoTransport(self.clients), self.policy(), self.plan())
+        return StreamEngine(BotoTransport(self.clients), self.policy(), self.plan(), plan_for=self.plan_for)
 
     def async_engine(
         self,
@@ -243,7 +243,8 @@ class BedrockLLMHook(
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
         book = RouteBook() if book is None else book
         book.know_quotas(config.tokens_per_minute or {})
-        return AsyncEngine(capped, policy, self.plan(), book, config.load_balancing_strategy), transport
+        balance = config.load_balancing_strategy
+        return AsyncEngine(capped, policy, self.plan(), book, balance, plan_for=self.plan_for), transport
 
     def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:
         """Send one request.

@@ -16,7 +16,7 @@ from airflow_provider_bedrock_llm.hooks.arguments import model_choice
 from airflow_provider_bedrock_llm.hooks.catalog_variable import model_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_bedrock_llm.aws.model_catalog import BedrockModelCatalog
     from airflow_provider_bedrock_llm.core.catalog import Catalog
@@ -122,6 +122,10 @@ class ModelVerbs:
             raise ConfigurationError(str(error)) from error
         except ConfigurationError as error:
             raise ConfigurationError(self._nowhere(choices, access_by(preference))) from error
+
+    def plan_for(self, models: Sequence[str | Mapping[str, Any]]) -> RoutePlan:
+        """The routes of a request that names its own models; see `plan`. Blocks where no catalog is loaded yet."""
+        return self.plan([model_choice(model) for model in models])
 
     def _nowhere(self, choices: Sequence[ModelChoice], access: Callable[[str, str], tuple[AccessOption, ...]]) -> str:
         """None of the models can be asked where the hook asks; which can be asked where, under the same settings."""

@@ -106,4 +106,4 @@ class ToolVerbs:
                 return ValidationResult(success=True) if response.has_tool_use() else validate(response)
 
             policy = replace(policy, validation=replace(policy.validation, response_validation_function=accept))
-        return Engine(BotoTransport(self.clients), policy, self.plan())
+        return Engine(BotoTransport(self.clients), policy, self.plan(), plan_for=self.plan_for)

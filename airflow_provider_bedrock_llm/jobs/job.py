@@ -34,7 +34,7 @@ _MOST_TAGS = 16
 _LONGEST_TAG_CHARACTERS = 256
 _NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9\s:_@$#=/+,.-]")
 _OF_THE_RECORD = frozenset(
-    {"messages", "request_id", "priority", "prompt_variables", "inference_config", "request_metadata"}
+    {"messages", "request_id", "priority", "prompt_variables", "inference_config", "request_metadata", "models"}
 )
 _MODEL_MEMBERS = frozenset({"model", "region", "inference_config"})
 

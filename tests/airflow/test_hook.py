@@ -49,6 +49,15 @@ def test_models_of_the_connection_are_asked_where_nobody_names_others(endpoint, 
     assert BedrockLLMHook().converse(HELLO).model_used == NOVA
 
 
+def test_a_request_may_name_its_own_models(connected):
+    hook = BedrockLLMHook(models=[NOVA])
+    assert hook.converse(HELLO, models=["Claude Sonnet 4.5"]).model_used.startswith("us.anthropic.claude-sonnet-4-5")
+    assert hook.converse(HELLO).model_used == NOVA
+    with pytest.raises(UnknownModelError):
+        hook.converse(HELLO, models=["Claude Sonet 4.5"])
+    assert connected.control.stats().calls == 2
+
+
 def test_the_next_region_answers_when_the_first_is_dead(connected):
     connected.control.fail("unavailable", region="us-east-1")
     hook = BedrockLLMHook(models=[NOVA], regions=["us-east-1", "us-west-2"], retry_config=QUICK)

@@ -1,6 +1,6 @@
 """Both engines over HTTP: the same scenarios, the same calls, the same responses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
@@ -12,6 +12,7 @@ from harness.routes import direct_only, direct_or_profile
 from airflow_provider_bedrock_llm.core.config import Boto3Config, RetryStrategy
 from airflow_provider_bedrock_llm.core.errors import (
     AuthenticationError,
+    ConfigurationError,
     ContextTooLongError,
     ModelAccessError,
     QuotaExhaustedError,
@@ -286,3 +287,50 @@ async def test_one_failing_request_does_not_touch_the_others(loop, endpoint):
     responses = await LiveEngine(loop, endpoint.url, options=direct_only).ask(HELLO, bad, HELLO)
     assert [response.success for response in responses] == [True, False, True]
     assert len(calls_seen(endpoint.control)) == 3
+
+
+def naming(*models, **fields):
+    return replace(HELLO, models=models, **fields)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_a_request_that_names_models_is_asked_of_them_and_of_nobody_else(loop, endpoint):
+    endpoint.control.fail("end_of_life", model=MICRO)
+    live = LiveEngine(loop, endpoint.url, models=[LITE])
+    (named,) = await live.ask(naming(MICRO, HAIKU, request_id="r"))
+    assert (named.model_used, named.request_id) == (HAIKU, "r")
+    assert [attempt.model for attempt in named.attempts] == [MICRO, HAIKU]
+    assert calls_seen(endpoint.control) == [not_ok("ResourceNotFoundException", EAST, MICRO), ok(EAST, HAIKU)]
+    (unnamed,) = await live.ask(HELLO)
+    assert unnamed.model_used == LITE
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_requests_that_name_different_models_go_out_at_once_each_to_its_own(loop, endpoint):
+    models = [LITE, MICRO, HAIKU] * 4
+    responses = await LiveEngine(loop, endpoint.url, regions=[EAST, WEST]).ask(*[naming(model) for model in models])
+    assert [response.model_used for response in responses] == models
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_settings_of_a_model_that_a_request_names_hold(loop, endpoint):
+    endpoint.control.keep_bodies(1)
+    choice = {"model": MICRO, "region": WEST, "inference_config": {"maxTokens": 7}}
+    (response,) = await LiveEngine(loop, endpoint.url).ask(naming(choice))
+    assert (response.model_used, response.region_used) == (MICRO, WEST)
+    assert endpoint.control.bodies()[0]["body"]["inferenceConfig"]["maxTokens"] == 7
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_models_that_cannot_be_planned_end_their_own_request_without_a_call(loop, endpoint):
+    live = LiveEngine(loop, endpoint.url)
+
+    def plan_for(models):
+        raise ConfigurationError(f"{models[0]} is not known.")
+
+    live.plan_for = plan_for
+    refused, answered = await live.ask(naming("nonsense", request_id="r"), HELLO)
+    assert (refused.success, refused.request_id, refused.attempts) == (False, "r", ())
+    assert str(refused.error) == "nonsense is not known."
+    assert answered.success
+    assert calls_seen(endpoint.control) == [ok()]

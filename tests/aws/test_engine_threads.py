@@ -99,7 +99,7 @@ def test_a_call_that_hangs_is_left_behind_at_the_deadline():
 def test_a_request_whose_deadline_comes_in_the_line_was_never_sent():
     book = RouteBook(LimiterConfig(max_in_flight=1))
     engine = make_engine(lambda wire: "x", book=book, deadline_seconds=0.05)
-    held = engine.book.start(engine.plan.routes(["us-east-1"])[0], 0.0)
+    held = engine.book.start(engine.plans.common.routes(["us-east-1"])[0], 0.0)
     response = engine.ask(QUESTION)
     assert isinstance(response.error, RequestTimeoutError)
     assert not response.error.may_have_cost

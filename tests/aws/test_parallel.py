@@ -394,7 +394,7 @@ async def test_a_request_that_is_cancelled_in_line_as_a_place_comes_does_no_harm
 async def test_whoever_gives_up_waiting_leaves_the_line_in_order():
     gate = Gate()
     run = Run(gate, book=RouteBook(LimiterConfig(max_in_flight=1)), real_time=True, deadline_seconds=0.1)
-    held = run.engine.book.start(run.engine.plan.routes(["us-east-1"])[0], 0.0)
+    held = run.engine.book.start(run.engine.plans.common.routes(["us-east-1"])[0], 0.0)
     response = await run.engine.ask(numbered(1)[0])
     assert isinstance(response.error, RequestTimeoutError)
     assert response.attempts == ()

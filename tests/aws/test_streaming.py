@@ -1,10 +1,13 @@
 """Streams over the wire, with every way in which one can break, in threads and on an event loop alike."""
 
+from dataclasses import replace
+
 import pytest
 from harness.endpoint import HAIKU, NOVA
 from harness.listeners import Listener
 
 from airflow_provider_bedrock_llm.core.errors import (
+    ConfigurationError,
     RequestTimeoutError,
     RequestValidationError,
     RetryExhaustedError,
@@ -286,3 +289,21 @@ def test_a_stream_that_is_left_gives_its_place_back(listener):
     said, _ = ears.listen(ASK, items=2)
     assert len(said) == 2
     assert [state.in_flight for state in ears.book.states.values()] == [0]
+
+
+def test_a_stream_comes_from_the_models_that_its_request_names(listener):
+    _, response = listener(models=[NOVA]).listen(replace(ASK, models=[HAIKU]))
+    assert response.model_used == HAIKU
+
+
+def test_a_stream_whose_models_cannot_be_planned_is_its_response_alone(listener):
+    ears = listener()
+
+    def plan_for(models):
+        raise ConfigurationError(f"{models[0]} is not known.")
+
+    ears.plan_for = plan_for
+    said, response = ears.listen(replace(ASK, models=["nonsense"], request_id="r"))
+    assert said == []
+    assert (response.request_id, str(response.error)) == ("r", "nonsense is not known.")
+    assert ears.control.stats().calls == 0

@@ -30,6 +30,7 @@ FULL = {
     "output_config": {"effort": "low"},
     "extra_request_fields": {"somethingNew": {"a": 1}},
     "priority": 7,
+    "models": ["another-model", {"model": "m", "region": "us-west-2"}],
 }
 WIRE = {
     "messages": ASKED,
@@ -97,6 +98,16 @@ def test_every_fault_of_the_messages_is_listed():
     with pytest.raises(RequestValidationError) as caught:
         BedrockConverseRequest(["a", "b"])
     assert len(caught.value.validation_errors) == 2
+
+
+@pytest.mark.parametrize("models", ["a-model", b"a-model", {"model": "a-model"}, 7, None])
+def test_models_that_are_no_list_are_refused(models):
+    with pytest.raises(RequestValidationError, match=f"models is {type(models).__name__}"):
+        BedrockConverseRequest(ASKED, models=models)
+
+
+def test_models_of_the_request_count_instead_of_those_of_the_engine():
+    assert digest(models=("m",)) == request_hash(BedrockConverseRequest(ASKED, models=["m"]), ["n", "o"])
 
 
 def test_a_managed_prompt_needs_no_messages():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_bedrock_llm.core.config import RegionOrder, RetryConfig, RetryStrategy
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
-from airflow_provider_bedrock_llm.core.routes import ModelChoice, RoutePlan, order_regions, plan_routes
+from airflow_provider_bedrock_llm.core.routes import ModelChoice, RoutePlan, RoutePlans, order_regions, plan_routes
 
 REGIONS = ["us-east-1", "eu-west-1", "ap-south-1"]
 MODEL_FIRST = RetryConfig(retry_strategy=RetryStrategy.MODEL_FIRST)
@@ -172,3 +172,62 @@ def test_the_key_of_a_route_is_what_is_sent_and_where():
     (route,) = RoutePlan([ModelChoice("a")], ["us-east-1"], RetryConfig(), direct_only).routes(["us-east-1"])
     assert route.key == ("a", "us-east-1")
     assert str(route) == "a in us-east-1"
+
+
+def plans_of(*known):
+    """Plans for the models that are known, and the names for which one was made."""
+    made = []
+
+    def plan_for(models):
+        made.append(tuple(models))
+        if unknown := [model for model in models if isinstance(model, str) and model not in known]:
+            raise ConfigurationError(f"{unknown[0]} is not known.")
+        return make_plan(models)
+
+    return RoutePlans(make_plan(["common"]), plan_for), made
+
+
+def models_of(plans, models):
+    return [choice.model for choice in plans.find(models)[1].choices]
+
+
+def test_a_request_that_names_no_models_has_the_common_plan():
+    plans, made = plans_of("a")
+    assert models_of(plans, ()) == ["common"]
+    assert made == []
+
+
+def test_models_that_come_again_are_planned_once():
+    plans, made = plans_of("a", "b")
+    assert [models_of(plans, models) for models in (["a", "b"], ["b"], ("a", "b"))] == [["a", "b"], ["b"], ["a", "b"]]
+    assert made == [("a", "b"), ("b",)]
+    assert plans.find(["a", "b"])[0] != plans.find(["b", "a"])[0]
+
+
+def test_the_settings_of_a_model_make_another_plan():
+    plans, made = plans_of("a")
+    east, west = ({"model": "a", "region": region} for region in REGIONS[:2])
+    assert [plans.find([model])[1].choices[0].region for model in (east, west, east)] == [*REGIONS[:2], REGIONS[0]]
+    assert len(made) == 2
+
+
+def test_a_name_that_nobody_knows_is_looked_up_once():
+    plans, made = plans_of("a")
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match="nonsense is not known"):
+            plans.find(["nonsense"])
+    assert made == [("nonsense",)]
+
+
+def test_where_no_models_can_be_named_naming_some_is_an_error():
+    with pytest.raises(ConfigurationError, match="Leave `models` of the request empty"):
+        RoutePlans(make_plan()).find(["a"])
+
+
+def test_the_plans_that_are_kept_are_bounded():
+    names = [f"m{number}" for number in range(1200)]
+    plans, _ = plans_of(*names)
+    for name in names:
+        plans.find([name])
+    assert len(plans._planned) <= 500
+    assert models_of(plans, ["m0"]) == ["m0"]

@@ -46,6 +46,7 @@ class Listener:
         config = RetryConfig(**{"retry_delay": 0.0, **retry})
         self.policy = ConversePolicy(retry=config, **(policy or {}))
         self.plan = make_plan(models, regions, config)
+        self.plan_for: Callable[..., Any] = make_plan
         self.book = RouteBook()
         self.settings = ClientSettings(
             _session,
@@ -87,7 +88,9 @@ class Listener:
         items: int | None,
     ) -> None:
         clients = Clients(self.settings)
-        stream = StreamEngine(BotoTransport(clients), self.policy, self.plan, self.book).stream(request, recovery)
+        stream = StreamEngine(BotoTransport(clients), self.policy, self.plan, self.book, plan_for=self.plan_for).stream(
+            request, recovery
+        )
         try:
             for number, item in enumerate(stream, 1):
                 hear(item)
@@ -105,7 +108,7 @@ class Listener:
         items: int | None,
     ) -> None:
         transport = AioTransport(AioClients(self.settings))
-        engine = AsyncStreamEngine(transport, self.policy, self.plan, self.book)
+        engine = AsyncStreamEngine(transport, self.policy, self.plan, self.book, plan_for=self.plan_for)
         try:
             async with aclosing(engine.stream(request, recovery)) as stream:
                 number = 0

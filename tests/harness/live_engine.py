@@ -55,6 +55,7 @@ class LiveEngine:
         self.policy = ConversePolicy(retry=config)
         self.plan = make_plan(models, regions, config, options)
         self.book = RouteBook()
+        self.plan_for = lambda models: make_plan(models, regions, config, options)
 
     async def ask(self, *requests: BedrockConverseRequest) -> list[BedrockResponse]:
         """Ask, and let go of every connection."""
@@ -62,7 +63,7 @@ class LiveEngine:
 
     async def _in_threads(self, requests: Sequence[BedrockConverseRequest]) -> list[BedrockResponse]:
         clients = Clients(self.settings)
-        engine = Engine(BotoTransport(clients), self.policy, self.plan, self.book)
+        engine = Engine(BotoTransport(clients), self.policy, self.plan, self.book, plan_for=self.plan_for)
         try:
             return await asyncio.gather(*(asyncio.to_thread(engine.ask, request) for request in requests))
         finally:
@@ -72,7 +73,7 @@ class LiveEngine:
 
     async def _on_loop(self, requests: Sequence[BedrockConverseRequest]) -> list[BedrockResponse]:
         transport = AioTransport(AioClients(self.settings))
-        engine = AsyncEngine(transport, self.policy, self.plan, self.book)
+        engine = AsyncEngine(transport, self.policy, self.plan, self.book, plan_for=self.plan_for)
         try:
             return await asyncio.gather(*(engine.ask(request) for request in requests))
         finally:

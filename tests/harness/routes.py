@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.access import AccessMethod, AccessOption
 from airflow_provider_bedrock_llm.core.config import RetryConfig
@@ -33,11 +33,18 @@ def direct_or_profile(model: str, region: str) -> tuple[AccessOption, ...]:
 
 
 def make_plan(
-    models: Sequence[str | ModelChoice] = ("m",),
+    models: Sequence[str | ModelChoice | Mapping[str, Any]] = ("m",),
     regions: Sequence[str] = ("us-east-1",),
     retry: RetryConfig | None = None,
     options: Mapping[tuple[str, str], Sequence[AccessOption]] | object = direct_only,
 ) -> RoutePlan:
     """A plan over models and regions."""
-    choices = [model if isinstance(model, ModelChoice) else ModelChoice(model) for model in models]
+    choices = [
+        ModelChoice(model)
+        if isinstance(model, str)
+        else model
+        if isinstance(model, ModelChoice)
+        else ModelChoice(**model)
+        for model in models
+    ]
     return RoutePlan(choices, regions, retry or RetryConfig(), options)  # type: ignore[arg-type]
