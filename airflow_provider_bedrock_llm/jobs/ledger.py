@@ -11,7 +11,7 @@ from airflow_provider_bedrock_llm.jobs.journal import Place
 
 if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.jobs.journal import Journal
-    from airflow_provider_bedrock_llm.jobs.manifest import Tally
+    from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 __all__ = ["Ledger", "ledger_key", "read_ledger", "row_key"]
 

@@ -15,9 +15,9 @@ from airflow_provider_bedrock_llm.core.errors import LeaseLostError
 from airflow_provider_bedrock_llm.jobs.journal import Journal, PartReader, Place
 from airflow_provider_bedrock_llm.jobs.lease import Lease, take_lease
 from airflow_provider_bedrock_llm.jobs.ledger import Ledger, ledger_key, read_ledger, row_key
-from airflow_provider_bedrock_llm.jobs.manifest import Tally
 from airflow_provider_bedrock_llm.jobs.record import Asked
 from airflow_provider_bedrock_llm.jobs.result import journal_line
+from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 
 def asked_of(number, text):

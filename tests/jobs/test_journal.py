@@ -18,9 +18,9 @@ from airflow_provider_bedrock_llm.jobs.journal import Journal, PartReader, Place
 from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace
 from airflow_provider_bedrock_llm.jobs.lease import take_lease
 from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, read_ledger, row_key
-from airflow_provider_bedrock_llm.jobs.manifest import Tally
 from airflow_provider_bedrock_llm.jobs.record import Asked
 from airflow_provider_bedrock_llm.jobs.result import journal_line
+from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 
 def asked_of(number, version="v1"):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from airflow_provider_bedrock_llm.jobs.manifest import Counts, Manifest, Speed
+from airflow_provider_bedrock_llm.jobs.manifest import Counts, Manifest
+from airflow_provider_bedrock_llm.jobs.standing import Speed
 
 
 def manifest_of(**values):
