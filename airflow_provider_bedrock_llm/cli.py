@@ -5,21 +5,20 @@ Airflow imports this at every start of its command line, so the commands import 
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
+from airflow_provider_bedrock_llm.cli_check import CHECK_COMMAND
+from airflow_provider_bedrock_llm.cli_converse import CHAT_COMMAND, CONVERSE_COMMAND
 from airflow_provider_bedrock_llm.cli_job import JOB_COMMAND
 from airflow_provider_bedrock_llm.cli_models import MODELS_COMMAND
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["check", "get_cli_commands", "local_endpoint"]
-
-_CONN_ID = Arg(("--conn-id",), default="bedrock_llm_default", help="the Airflow connection")
+__all__ = ["get_cli_commands", "local_endpoint"]
 
 
 class _EndpointOptions(Arg):
@@ -42,12 +41,9 @@ def get_cli_commands() -> list[GroupCommand]:
             help="LLM work on Amazon Bedrock",
             subcommands=[
                 MODELS_COMMAND,
-                ActionCommand(
-                    name="check",
-                    help="Say whether a connection works, and in words what is wrong. Makes no paid call",
-                    func=lazy_load_command(f"{__name__}.check"),
-                    args=(_CONN_ID,),
-                ),
+                CHECK_COMMAND,
+                CONVERSE_COMMAND,
+                CHAT_COMMAND,
                 ActionCommand(
                     name="local-endpoint",
                     help="Run a stand-in for Bedrock on this machine, for demos and DAG tests",
@@ -58,17 +54,6 @@ def get_cli_commands() -> list[GroupCommand]:
             ],
         )
     ]
-
-
-def check(args: argparse.Namespace) -> None:
-    """Test a connection. Ends with code 1 where it does not work."""
-    from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook  # noqa: PLC0415
-
-    logging.disable(logging.WARNING)
-    works, text = BedrockLLMHook(args.conn_id).test_connection()
-    sys.stdout.write(f"{'ok' if works else 'not ok'}: {text}\n")
-    if not works:
-        sys.exit(1)
 
 
 def local_endpoint(args: argparse.Namespace) -> None:

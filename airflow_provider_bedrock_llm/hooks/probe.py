@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.core.transport import Failure
 
-__all__ = ["probe_bedrock"]
+__all__ = ["probe_bedrock", "probe_region", "problem_in_words", "quick_clients"]
 
 # The button runs inside Airflow's API server, in front of a person.
 _QUICK = Boto3Config(read_timeout=8, connect_timeout=4, retries_max_attempts=0)
@@ -31,25 +31,41 @@ def probe_bedrock(settings: ClientSettings, regions: Sequence[str]) -> tuple[boo
     Returns:
         Whether all of them work, and a sentence for each that does not.
     """
-    clients = Clients(replace(settings, boto3_config=_QUICK))
-    problems = []
-    models = 0
-    for region in regions:
-        try:
-            models = len(clients.client("bedrock", region).list_foundation_models()["modelSummaries"])
-        except EXPECTED as error:
-            failure = failure_from(error, 0.0)
-            fault = classify(failure)
-            if fault is Fault.DENIED:
-                problems.append(
-                    f"{region}: the credentials work, but may not list models ({failure.message}). Allow "
-                    "`bedrock:ListFoundationModels`, or ignore this if asking models is all they should do."
-                )
-            else:
-                problems.append(f"{region}: {_words(fault, failure, settings.endpoint_url)}")
+    clients = quick_clients(settings)
+    found = {region: probe_region(clients, region) for region in regions}
+    problems = [f"{region}: {problem}" for region, (_, problem) in found.items() if problem]
     if problems:
         return False, " ".join(problems)
+    models = found[regions[-1]][0]
     return True, f"Bedrock answers in {', '.join(regions)} ({models} models listed in the last). No model was asked."
+
+
+def quick_clients(settings: ClientSettings) -> Clients:
+    """Clients that give up soon, for questions in front of a person."""
+    return Clients(replace(settings, boto3_config=_QUICK))
+
+
+def probe_region(clients: Clients, region: str) -> tuple[int, str | None]:
+    """List the models of a region.
+
+    Returns:
+        How many there are, and in words what is wrong, if anything is.
+    """
+    try:
+        return len(clients.client("bedrock", region).list_foundation_models()["modelSummaries"]), None
+    except EXPECTED as error:
+        return 0, problem_in_words(failure_from(error, 0.0), clients.settings.endpoint_url)
+
+
+def problem_in_words(failure: Failure, endpoint_url: str | None) -> str:
+    """What a failed question to the control plane means, and the remedy."""
+    fault = classify(failure)
+    if fault is Fault.DENIED:
+        return (
+            f"the credentials work, but may not list models ({failure.message}). Allow "
+            "`bedrock:ListFoundationModels`, or ignore this if asking models is all they should do."
+        )
+    return _words(fault, failure, endpoint_url)
 
 
 def _words(fault: Fault, failure: Failure, endpoint_url: str | None) -> str:

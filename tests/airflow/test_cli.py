@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import pytest
-from airflow.cli.cli_parser import _add_command
-from harness.task import connect
+from harness.command_line import run
 
-from airflow_provider_bedrock_llm.cli import get_cli_commands
 from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
-
-
-def run(*words):
-    parser = argparse.ArgumentParser(prog="airflow")
-    commands = parser.add_subparsers(required=True)
-    for command in get_cli_commands():
-        _add_command(commands, command)
-    args = parser.parse_args(["bedrock-llm", *words])
-    return args.func(args)
 
 
 @pytest.fixture
@@ -32,19 +20,6 @@ def finished_job(connected, task_instance, tmp_path):
         deferrable=False,
     ).execute({"ti": task_instance})
     return summary["job_uri"]
-
-
-def test_check_says_that_a_connection_works(connected, capsys):
-    run("check")
-    assert capsys.readouterr().out.splitlines()[-1].startswith("ok: Bedrock answers in us-east-1")
-
-
-def test_check_ends_with_1_and_a_sentence_where_it_does_not(monkeypatch, capsys):
-    connect(monkeypatch, extra={"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"})
-    with pytest.raises(SystemExit) as ended:
-        run("check")
-    assert ended.value.code == 1
-    assert "cannot be reached" in capsys.readouterr().out
 
 
 def test_job_show_prints_counts_and_cost(finished_job, capsys):
