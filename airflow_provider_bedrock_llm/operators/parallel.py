@@ -176,7 +176,7 @@ class BedrockParallelOperator(BaseOperator):
         if self.source is not None and not self.prompt:
             raise ConfigurationError("`source` needs a `prompt` template. Give one over the source's columns.")
         try:
-            spec = describe_job(self, context)
+            spec = self._spec(context)
         except ValueError as error:
             raise ConfigurationError(
                 f"The job cannot be described: {error}. Correct the operator's arguments."
@@ -187,6 +187,9 @@ class BedrockParallelOperator(BaseOperator):
             spec.keep_requests(request_rows(self.requests))
         spec.save()
         return spec, hook
+
+    def _spec(self, context: Context) -> JobSpec:
+        return describe_job(self, context)
 
     async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, token: str) -> Manifest:
         stop = asyncio.Event()
