@@ -147,8 +147,9 @@ class Asking:
 
     def _count(self, batch: Batch) -> None:
         self._tally.reuse(batch.reused)
-        for cause in batch.skipped:
-            self._tally.skip(cause)
+        for bad in batch.skipped:
+            self._tally.skip(bad.cause)
+            self._tally.sample(bad.id, bad.cause, bad.problem)
         for first in batch.followed:
             if self._intake.places[first]:
                 self._follow(1, self._failed_causes.get(first))
@@ -174,7 +175,14 @@ class Asking:
             self._tally.succeeded += 1
         else:
             self._tally.fail(cause)
+            self._tally.sample(asked.id, cause, self._said_of(cause, line["error"]["message"]))
             if self._spec.dedupe:
                 self._failed_causes[asked.index] = cause
         self._follow(self._followers.pop(asked.index, 0), cause)
         self._keeper.note()
+
+    def _said_of(self, cause: str, message: str) -> str:
+        """A validation function of the user's may quote the answer, which the manifest must not hold."""
+        if cause == "invalid_answer" and self._spec.validation is not None:
+            return "The answer was rejected; the output says why."
+        return message

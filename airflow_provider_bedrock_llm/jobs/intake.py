@@ -40,7 +40,7 @@ class Batch:
         requests: to be asked.
         asked: the records that they are for, in the same order.
         reused: how many records have an answer in the journal.
-        skipped: causes of rows that cannot be asked.
+        skipped: rows that cannot be asked.
         followed: for each record that asks the very same as an earlier one, the index of that one.
         ended: whether the source is through.
     """
@@ -48,7 +48,7 @@ class Batch:
     requests: list[BedrockConverseRequest] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     reused: int = 0
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[BadRecord] = field(default_factory=list)
     followed: list[int] = field(default_factory=list)
     ended: bool = False
 
@@ -162,12 +162,12 @@ class Intake:
             return
         record = self._told_apart(self._reader.read(index, row))
         if isinstance(record, BadRecord):
-            batch.skipped.append(record.cause)
+            batch.skipped.append(record)
             return
         try:
             request, request_hash = self._questions.ask(record)
-        except (TemplateError, RequestValidationError):
-            batch.skipped.append("template")
+        except (TemplateError, RequestValidationError) as error:
+            batch.skipped.append(_unfit(record, error))
             return
         key = ledger_key(request_hash, record.id, dedupe=self._spec.dedupe)
         place = self._ledger.answer_of_request(key)
@@ -203,9 +203,7 @@ class Intake:
         try:
             self._questions.check(record)
         except (TemplateError, RequestValidationError) as error:
-            return BadRecord(
-                record.index, record.id, record.fields, record.line, "template", f"line {record.line}: {error}"
-            )
+            return _unfit(record, error)
         return None
 
     def _problem(self, record: Record | BadRecord, row: Row, ids: HashSet) -> BadRecord | None:
@@ -242,6 +240,11 @@ class Intake:
 def _repeats(record: Record) -> BadRecord:
     problem = f"line {record.line} has the id {record.id!r}, which an earlier line has too"
     return BadRecord(record.index, None, record.fields, record.line, "duplicate_id", problem)
+
+
+def _unfit(record: Record, error: Exception) -> BadRecord:
+    problem = f"line {record.line}: {error}"
+    return BadRecord(record.index, record.id, record.fields, record.line, "template", problem)
 
 
 def spec_fingerprint(spec: JobSpec) -> str:

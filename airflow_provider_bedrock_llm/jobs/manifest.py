@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_bedrock_llm.jobs.storage import Location
 
@@ -59,7 +59,11 @@ class Manifest:
         failures: failed and skipped records by cause.
         features_disabled: answers that came without a feature of their request, by feature, because the model refused
             it (`RetryConfig.enable_feature_fallback`).
-        routes: per "model id in region": calls, succeeded, throttled, tokens, cost_usd.
+        failed_samples: why the latest twenty failed or skipped records have no answer: `id`, `cause`, `message`. The
+            records themselves, their prompts and what was answered are in the output alone.
+        routes: per "model id in region", where a profile's id stands for the model's if it was called by it: calls,
+            succeeded, throttled, cost_usd, tokens, and of these input, output, cache_read and cache_write.
+        timeline: at most 120 points over the job's running time: `seconds`, `done`, `cost_usd`, `throttled`.
         job_uri: the job's folder.
         output_uri: the output; None until it is written.
         epoch: of the runner.
@@ -89,7 +93,9 @@ class Manifest:
     in_flight: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     features_disabled: Mapping[str, int] = field(default_factory=dict)
+    failed_samples: Sequence[Mapping[str, str | None]] = field(default_factory=list)
     routes: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict)
+    timeline: Sequence[Mapping[str, float]] = field(default_factory=list)
     output_uri: str | None = None
     token: str | None = None
     fingerprint: str | None = None

@@ -27,17 +27,11 @@ def journal_line(asked: Asked, response: BedrockResponse) -> dict[str, Any]:
         asked: the record and its request.
         response: what came.
     """
-    usage = response.usage
     line: dict[str, Any] = {
         "hash": asked.hash,
         "key": f"{asked.key:016x}",
         "row": f"{asked.row:016x}",
-        "usage": [
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_input_tokens,
-            usage.cache_write_input_tokens,
-        ],
+        "usage": _tokens(response.usage),
         "cost_usd": response.cost_usd,
         "model": response.model_used,
         "region": response.region_used,
@@ -55,10 +49,19 @@ def journal_line(asked: Asked, response: BedrockResponse) -> dict[str, Any]:
     elif response.success and len(response.attempts) == 1:
         return line
     calls = [
-        [f"{call.model_used} in {call.region_used}", call.fault, call.usage.total_tokens, call.cost_usd]
+        [f"{call.model_used} in {call.region_used}", call.fault, _tokens(call.usage), call.cost_usd]
         for call in response.attempts
     ]
     return {"calls": calls, **line}
+
+
+def _tokens(usage: Usage) -> list[int]:
+    return [
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_input_tokens,
+        usage.cache_write_input_tokens,
+    ]
 
 
 def _answer(response: BedrockResponse) -> Any:

@@ -144,6 +144,8 @@ class JobRunner:
         self._journal = Journal(folder, self._lease, parts)
         self._earlier_parts = len(parts)
         self._before = Manifest.load(folder)
+        if self._before is not None:
+            self._standing.go_on_from(self._before)
         self._spec.save()
         log.info("Job %s: epoch %d, %d parts of results", self._spec.job_uri, self._lease.epoch, len(parts))
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest, Phase, State
 from airflow_provider_bedrock_llm.jobs.tally import Tally
+from airflow_provider_bedrock_llm.jobs.timeline import Timeline
 
 __all__ = ["Speed", "Standing"]
 
@@ -27,7 +28,9 @@ class Standing:
     def __init__(self, job_uri: str, output_uri: str) -> None:
         self._job_uri = job_uri
         self._output_uri = output_uri
-        self._speed = Speed(time.monotonic())
+        self._began = time.monotonic()
+        self._speed = Speed(self._began)
+        self._timeline = Timeline()
         self.tally = Tally()
         self.runner: dict[str, str | int] = {"host": socket.gethostname(), "pid": os.getpid()}
         self.started_at = _iso(time.time())
@@ -42,6 +45,10 @@ class Standing:
         self.in_flight = 0
         """Requests under way."""
 
+    def go_on_from(self, before: Manifest) -> None:
+        """Take over what only the manifest of an earlier runner knows."""
+        self._timeline = Timeline(before.timeline)
+
     @property
     def is_complete(self) -> bool:
         """Whether every record has an outcome."""
@@ -55,8 +62,11 @@ class Standing:
             reason: why it failed or stopped.
             token: names the run of the task that ended it.
         """
-        self._speed.sample(time.monotonic(), self.asked)
+        now = time.monotonic()
+        self._speed.sample(now, self.asked)
         counts = self.tally.counts(self.total)
+        point = (now - self._began, counts.done, self.tally.known_cost_usd, self.tally.throttled)
+        self._timeline.add(*point)
         return Manifest(
             state=state,
             phase=self.phase,
@@ -73,6 +83,7 @@ class Standing:
             token=token,
             fingerprint=self.fingerprint,
             error=reason,
+            timeline=self._timeline.ending(*point),
             **self.tally.money,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tally"]
 
+_MOST_SAMPLES = 20
+_LONGEST_MESSAGE_CHARACTERS = 300
+
 
 @dataclass(slots=True)
 class _RouteTally:
@@ -22,6 +25,19 @@ class _RouteTally:
     throttled: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def add(self, tokens: Sequence[int], cost_usd: float) -> None:
+        read, written, from_cache, to_cache = tokens
+        self.input_tokens += read
+        self.output_tokens += written
+        self.cache_read_tokens += from_cache
+        self.cache_write_tokens += to_cache
+        self.tokens += read + written + from_cache + to_cache
+        self.cost_usd += cost_usd
 
     def to_dict(self) -> dict[str, float | int]:
         return asdict(self) | {"cost_usd": round(self.cost_usd, 9)}
@@ -42,6 +58,7 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
     features_disabled: Counter[str] = field(default_factory=Counter)
     routes: dict[str, _RouteTally] = field(default_factory=dict)
+    samples: deque[dict[str, str | None]] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
 
     def spend(self, line: Mapping[str, Any]) -> None:
         """Add what a line of the journal says of tokens, money and calls."""
@@ -55,8 +72,7 @@ class Tally:
         for name, fault, call_tokens, call_cost in calls:
             route = self._route(name)
             route.calls += 1
-            route.tokens += call_tokens
-            route.cost_usd += call_cost or 0.0
+            route.add(call_tokens, call_cost or 0.0)
             route.succeeded += fault is None
             route.throttled += fault == "throttled"
             self.throttled += fault == "throttled"
@@ -75,8 +91,7 @@ class Tally:
         route = self._route(name)
         route.calls += calls
         route.succeeded += calls
-        route.tokens += sum(tokens)
-        route.cost_usd += cost_usd
+        route.add(tokens, cost_usd)
 
     def _add(self, tokens: Sequence[int], cost_usd: float, unpriced: int) -> None:
         mine = self.tokens
@@ -107,6 +122,10 @@ class Tally:
         self.skipped += 1
         self.failures[cause] += 1
 
+    def sample(self, record_id: str | None, cause: str, message: str) -> None:
+        """Keep why a record failed or was skipped, for whoever looks at the job; the latest twenty are kept."""
+        self.samples.append({"id": record_id, "cause": cause, "message": message[:_LONGEST_MESSAGE_CHARACTERS]})
+
     @property
     def done(self) -> int:
         """Records with an outcome."""
@@ -127,5 +146,6 @@ class Tally:
             "throttled": self.throttled,
             "failures": dict(self.failures),
             "features_disabled": dict(self.features_disabled),
+            "failed_samples": list(self.samples),
             "routes": {route: tally.to_dict() for route, tally in list(self.routes.items())},
         }

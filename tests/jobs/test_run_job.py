@@ -9,8 +9,18 @@ from harness.job_engine import COST_USD, MODEL, REGION, CountingEngine, answered
 from harness.job_folder import QUICK, assert_exact, job_of, kept_lines, output_of, rows_of, write_rows
 from pydantic import BaseModel
 
-from airflow_provider_bedrock_llm.core.config import FailureHandlingStrategy, ParallelProcessingConfig
-from airflow_provider_bedrock_llm.core.errors import LeaseLostError, OutputError, SourceError, TemplateError
+from airflow_provider_bedrock_llm.core.config import (
+    FailureHandlingStrategy,
+    ParallelProcessingConfig,
+    ResponseValidationConfig,
+)
+from airflow_provider_bedrock_llm.core.errors import (
+    LeaseLostError,
+    OutputError,
+    RetryExhaustedError,
+    SourceError,
+    TemplateError,
+)
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
 from airflow_provider_bedrock_llm.jobs.intake import Intake
 from airflow_provider_bedrock_llm.jobs.journal import Journal
@@ -189,12 +199,39 @@ async def test_the_manifest_adds_up_tokens_money_and_calls(tmp_path):
             "throttled": 0,
             "tokens": 750,
             "cost_usd": pytest.approx(50 * COST_USD),
+            "input_tokens": 500,
+            "output_tokens": 250,
+            "cache_read_tokens": 0,
+            "cache_write_tokens": 0,
         }
     }
     assert Manifest.load(spec.folder) == manifest
     assert [one.state for one in seen[:-1]] == ["running"] * (len(seen) - 1)
     assert max(one.in_flight for one in seen) == 8
     assert sorted(one.counts.done for one in seen) == [one.counts.done for one in seen]
+
+
+async def test_the_manifest_says_why_the_latest_failed_and_how_the_job_went(tmp_path):
+    spec = job_of(tmp_path, rows_of(30), concurrency=1)
+
+    manifest = await run_job(spec, CountingEngine(lambda _: refused("denied")), pace=QUICK)
+
+    expected = {"cause": "denied", "message": "All attempts failed. Try later."}
+    assert manifest.failed_samples == [{"id": f"r{number}", **expected} for number in range(10, 30)]
+    assert manifest.timeline[-1]["done"] == 30
+    assert Manifest.load(spec.folder) == manifest
+
+
+async def test_what_a_validation_function_says_stays_out_of_the_manifest(tmp_path):
+    error = RetryExhaustedError("1 answer was rejected because of this: it says canary-answer.")
+    validation = ResponseValidationConfig("tests.canary:check")
+    spec = job_of(tmp_path, rows_of(1), validation=validation)
+
+    manifest = await run_job(spec, CountingEngine(lambda _: refused("invalid_answer", error)), pace=QUICK)
+
+    assert [sample["cause"] for sample in manifest.failed_samples] == ["invalid_answer"]
+    assert "canary" not in manifest.to_json().decode()
+    assert "canary" in output_of(spec)[0]["error"]["message"]
 
 
 async def test_an_unknown_price_makes_the_cost_unknown_and_not_zero(tmp_path):
