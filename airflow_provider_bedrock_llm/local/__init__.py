@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .answers import Answer, Answerer, ConverseCall
+from .batch_settings import BatchSettings
 from .command_line import add_arguments, run
 from .control import EndpointControl, EndpointStats
 from .endpoint import LocalEndpoint, SpawnedEndpoint
@@ -19,6 +20,7 @@ __all__ = [
     "PRESETS",
     "Answer",
     "Answerer",
+    "BatchSettings",
     "ConverseCall",
     "EndpointControl",
     "EndpointSettings",

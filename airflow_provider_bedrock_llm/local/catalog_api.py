@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .state import EndpointState
     from .stats import CallRecord
 
-__all__ = ["CatalogApi"]
+__all__ = ["CatalogApi", "page_of"]
 
 _MADE_AT = "2025-10-15T00:00:00Z"
 _PAGE = 100
@@ -133,12 +133,8 @@ class CatalogApi:
             found += [_profile(one, model, caller) for one, model in self._state.models.profiles_in(caller.region)]
         if wanted != "SYSTEM_DEFINED":
             found += [_own_profile(one, caller) for one in self._state.models.application_profiles_in(caller.region)]
-        start = _page_start(arguments.get("nextToken"))
-        end = start + arguments.get("maxResults", _PAGE)
-        reply: dict[str, Any] = {"inferenceProfileSummaries": found[start:end]}
-        if end < len(found):
-            reply["nextToken"] = base64.urlsafe_b64encode(json.dumps({"start": end}).encode()).decode()
-        return reply
+        page, token = page_of(found, arguments)
+        return {"inferenceProfileSummaries": page, **({"nextToken": token} if token else {})}
 
     def _get_profile(self, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         asked = arguments["inferenceProfileIdentifier"]
@@ -185,6 +181,14 @@ class CatalogApi:
 def reply_to(body: dict[str, Any], status: int, record: CallRecord) -> web.Response:
     """The response for a control-plane reply."""
     return json_response(body, record.request_id, status=status)
+
+
+def page_of(found: list[dict[str, Any]], arguments: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+    """The page that `maxResults` and `nextToken` ask for, and the token of the next one."""
+    start = _page_start(arguments.get("nextToken"))
+    end = start + arguments.get("maxResults", _PAGE)
+    token = base64.urlsafe_b64encode(json.dumps({"start": end}).encode()).decode() if end < len(found) else None
+    return found[start:end], token
 
 
 def _page_start(token: str | None) -> int:

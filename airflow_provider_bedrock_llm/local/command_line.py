@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--keep-bodies", type=int, default=0, metavar="N", help="keep the last N request bodies for the control address"
     )
+    add("--s3-endpoint", default=None, metavar="URL", help="store of batch jobs (default: AWS's S3)")
     add("--json", action="store_true", help="print the addresses as one line of JSON")
     add("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
 
@@ -78,6 +79,7 @@ def _settings(args: argparse.Namespace) -> EndpointSettings:
         answerer=_answerer(args),
         latency=latency,
         keep_bodies=args.keep_bodies,
+        s3_endpoint=args.s3_endpoint,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from .batch_settings import BatchSettings
 from .latency import Latency
 from .wire_errors import ErrorReply
 
@@ -110,6 +111,15 @@ class EndpointControl:
     def guardrail(self, guardrail_id: str, words: Iterable[str], version: str = "DRAFT") -> None:
         """Make a guardrail that blocks these words."""
         self._send("POST", "guardrails", {"guardrail_id": guardrail_id, "words": list(words), "version": version})
+
+    def batch(self, **settings: float) -> None:
+        """Set quotas and pace of batch jobs: the fields of `BatchSettings`; what is not named is as at the start."""
+        self._send("POST", "batch", asdict(BatchSettings(**settings)))  # type: ignore[arg-type]  # counts and seconds
+
+    def batch_jobs(self) -> list[dict[str, Any]]:
+        """Every batch job there was, the oldest first, as GetModelInvocationJob tells it."""
+        found: list[dict[str, Any]] = self._send("GET", "batch")
+        return found
 
     def reset(self) -> None:
         """Back to how the endpoint was started."""

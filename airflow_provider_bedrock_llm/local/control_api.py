@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from .batch_settings import BatchSettings
 from .faults import FaultRule
 from .guardrails import Guardrail
 from .latency import Latency, LatencyClock
@@ -29,8 +30,9 @@ __all__ = ["ControlApi"]
 class ControlApi:
     """Reads and changes an endpoint's state.
 
-    GET stats | calls?last=N | metadata?key=K | bodies | errors | faults | limits
-    POST faults | limits | latency | models | credentials | guardrails | settings | reset; DELETE faults[?name=N]
+    GET stats | calls?last=N | metadata?key=K | bodies | errors | faults | limits | batch
+    POST faults | limits | latency | models | credentials | guardrails | batch | settings | reset
+    DELETE faults[?name=N]
     """
 
     def __init__(self, state: EndpointState) -> None:
@@ -52,6 +54,8 @@ class ControlApi:
             ("POST", "models"): self._models,
             ("POST", "credentials"): self._credentials,
             ("POST", "guardrails"): self._guardrails,
+            ("GET", "batch"): lambda _: self._state.batch.report(),
+            ("POST", "batch"): self._batch,
             ("POST", "settings"): self._settings,
             ("POST", "reset"): lambda _: self._state.reset(),
         }
@@ -87,6 +91,9 @@ class ControlApi:
 
     def _guardrails(self, body: Any) -> None:
         self._state.guardrails.add(Guardrail(**{**body, "words": tuple(body["words"])}))
+
+    def _batch(self, body: Any) -> None:
+        self._state.batch.settings = BatchSettings(**body)
 
     def _settings(self, body: Any) -> None:
         self._state.stats.keep_bodies = int(body["keep_bodies"])

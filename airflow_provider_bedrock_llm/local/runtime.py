@@ -91,7 +91,7 @@ class Runtime:
         record.asked_id = asked
         caller = state.credentials.identify(request.headers)
         record.region, record.access_key = caller.region, caller.access_key
-        body: Any = raw if operation == "InvokeModel" else self._read(operation, raw)
+        body: Any = raw if operation == "InvokeModel" else self.read(operation, raw)
         if state.stats.keep_bodies:
             record.body = raw.decode(errors="replace") if operation == "InvokeModel" else body
         wrong = self._check_model_id(asked)
@@ -113,7 +113,8 @@ class Runtime:
             if call.ticket:
                 self._settle(call)
 
-    def _read(self, operation: str, raw: bytes) -> Any:
+    def read(self, operation: str, raw: bytes) -> Any:
+        """A body, valid by the service model."""
         body = read_json(raw)
         wrong = self._checks[operation](body)
         if wrong:
@@ -144,7 +145,7 @@ class Runtime:
         settings = body.get("inferenceConfig") or {}
         self._admit(call, sent + settings.get("maxTokens", model.max_output_tokens))
         started = perf_counter()
-        answer = await self._answer(converse, body)
+        answer = await self.answer(converse, body)
         cached = CacheUse()
         if b'"cachePoint"' in call.raw:
             scope = f"{call.caller.account}/{call.caller.region}/{model.model_id}"
@@ -164,7 +165,8 @@ class Runtime:
         reply = json_response(converse_reply(body, answer, usage, latency_ms), record.request_id)
         return await _cut_reply(call, reply) if call.fault and call.fault.action in _STREAM_FAULTS else reply
 
-    async def _answer(self, call: ConverseCall, body: Mapping[str, Any]) -> Answer:
+    async def answer(self, call: ConverseCall, body: Mapping[str, Any]) -> Answer:
+        """What the answer function says to a call that was found valid; Refused where it fails."""
         guardrail = self._guardrail(body)
         if guardrail and (found := guardrail.found_in(_guarded_text(body))):
             return _intervened(guardrail.blocked_input, found, body, "inputAssessment")
@@ -267,7 +269,7 @@ class Runtime:
         """ApplyGuardrail, by the words that the guardrail was given."""
         caller = self._state.credentials.identify(request.headers)
         record.region, record.access_key, record.asked_id = caller.region, caller.access_key, identifier
-        body = self._read("ApplyGuardrail", await request.read())
+        body = self.read("ApplyGuardrail", await request.read())
         guardrail = self._state.guardrails.find(identifier, version)
         texts = [block["text"]["text"] for block in body["content"] if "text" in block]
         reply = apply_reply(guardrail, body["source"], texts, body.get("outputScope", "INTERVENTIONS"))

@@ -10,6 +10,7 @@ from urllib.parse import unquote as _unquote
 
 from aiohttp import web
 
+from .batch_api import BatchApi, BatchRoute
 from .catalog_api import CatalogApi, reply_to
 from .control_api import ControlApi
 from .runtime import OPERATIONS, Runtime, meet_fault
@@ -38,6 +39,7 @@ class EndpointServer:
         self._state = state
         self._runtime = Runtime(state)
         self._catalog = CatalogApi(state)
+        self._batch = BatchApi(state, self._runtime)
         self._control = ControlApi(state)
         self._runner: web.ServerRunner | None = None
         self.port = 0
@@ -62,6 +64,7 @@ class EndpointServer:
         return int(sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
+        self._state.batch.reset()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -91,23 +94,32 @@ class EndpointServer:
         if path == "/" and request.method == "POST":
             record = self._begin("GetCallerIdentity")
             return await self._guard(record, self._sts(request, record))
-        route = self._catalog.route(request.method, path)
+        route = self._batch.route(request.method, path) or self._catalog.route(request.method, path)
         if route is None:
             return error_response(preset("unknown_operation"), new_request_id())
         record = self._begin(route[0])
         return await self._guard(record, self._list(request, route, query, record))
 
     async def _list(
-        self, request: web.BaseRequest, route: tuple[str, str], query: str, record: CallRecord
+        self, request: web.BaseRequest, route: BatchRoute | tuple[str, str], query: str, record: CallRecord
     ) -> web.StreamResponse:
         caller = self._state.credentials.identify(request.headers)
         record.region, record.access_key, record.asked_id = caller.region, caller.access_key, route[1]
         raw = await request.read()
+        rule = None
         if self._state.faults:
             rule = await meet_fault(self._state, request, record, lambda: "")
             if rule and rule.delay_seconds:
                 await asyncio.sleep(rule.delay_seconds)
-        body, status = self._catalog.serve(*route, query, raw, caller)
+        if isinstance(route, BatchRoute):
+            body, status = self._batch.serve(route, query, raw, caller), 200
+        else:
+            body, status = self._catalog.serve(*route, query, raw, caller)
+        if rule and rule.action == "cut_reply":
+            record.outcome = "cut_reply"
+            if request.transport:
+                request.transport.abort()
+            await asyncio.Event().wait()  # aiohttp cancels this task as soon as the connection is gone
         record.outcome, record.status = "ok", status
         return reply_to(body, status, record)
 

@@ -24,7 +24,8 @@ class EndpointSettings:
 
     `port` and `tls_port` 0 take free ports, `tls_port` None serves no TLS. `models` None means the built-in dozen.
     `keep_bodies` is how many of the last requests' bodies the control address can show: off by default, since
-    prompts are private. `max_body_bytes` is what a request may weigh.
+    prompts are private. `max_body_bytes` is what a request may weigh. `s3_endpoint` is the store of batch jobs, such as
+    moto's server; None means AWS's S3.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +37,7 @@ class EndpointSettings:
     latency: Latency = field(default_factory=Latency)
     keep_bodies: int = 0
     max_body_bytes: int = 64 * 1024 * 1024
+    s3_endpoint: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("port", "tls_port"):

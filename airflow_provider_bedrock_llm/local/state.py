@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from .batch_jobs import BatchBook
 from .credentials import CredentialBook
 from .default_models import default_models
 from .faults import FaultBook
@@ -33,6 +34,7 @@ class EndpointState:
         self.stats = Stats()
         self.cache = PromptCache()
         self.guardrails = GuardrailBook()
+        self.batch = BatchBook()
         self.reset()
 
     def reset(self) -> None:
@@ -46,5 +48,6 @@ class EndpointState:
         self.answerer = settings.answerer or answer_by_rule
         self.cache.reset()
         self.guardrails.reset()
+        self.batch.reset()
         self.stats.keep_bodies = settings.keep_bodies
         self.stats.reset()
