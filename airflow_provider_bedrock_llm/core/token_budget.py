@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BURNDOWNS", "estimate_input_tokens", "output_burndown", "used_tokens"]
+__all__ = ["BURNDOWNS", "estimate_input_tokens", "media_tokens", "output_burndown", "used_tokens"]
 
 BURNDOWNS: tuple[tuple[str, float], ...] = ((r"anthropic\.claude-(3-7|(haiku|sonnet|opus)-4(?!-[89]))", 5.0),)
 """(pattern in the model id, tokens of quota per output token); the first match counts, any other model burns 1.
@@ -59,6 +59,15 @@ def estimate_input_tokens(content: Any) -> int:
         content: blocks of Converse's shape, or anything made of mappings, sequences and text.
     """
     return _characters(content) // _CHARACTERS_PER_TOKEN
+
+
+def media_tokens(content: Any) -> int:
+    """Roughly how many tokens the images, documents, videos and sounds of a request are."""
+    if isinstance(content, dict):
+        return sum(_TOKENS_OF_BLOCKS.get(key) or media_tokens(value) for key, value in content.items())
+    if isinstance(content, (list, tuple)):
+        return sum(map(media_tokens, content))
+    return 0
 
 
 def _characters(content: Any) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, JobStoppedError, LLMManagerError
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.enrichment import open_hook, run_enrichment
+from airflow_provider_bedrock_llm.hooks.estimate import estimate_job
 from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.question import request_rows
@@ -72,6 +73,8 @@ class BedrockParallelOperator(BaseOperator):
         cache_config: how prompts are cached: what all rows have in common is written once and read by the rest.
         work_dir: where jobs keep their folders; None takes `[bedrock_llm] work_dir`. Templated.
         bedrock_conn_id: the Airflow connection. Templated.
+        estimate: say in the log, and as XCom `estimate`, what the job will take before anything is spent;
+            `"count_tokens"` lets Bedrock count the tokens of a sample, where the model can, instead of guessing.
         deferrable: wait in the triggerer; False runs the job on the worker.
 
     Raises:
@@ -107,6 +110,7 @@ class BedrockParallelOperator(BaseOperator):
         cache_config: CacheConfig | None = None,
         work_dir: str | None = None,
         bedrock_conn_id: str = BedrockLLMHook.default_conn_name,
+        estimate: bool | Literal["count_tokens"] = True,
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -133,6 +137,7 @@ class BedrockParallelOperator(BaseOperator):
         self.cache_config = cache_config
         self.work_dir = work_dir
         self.bedrock_conn_id = bedrock_conn_id
+        self.estimate = estimate
         self.deferrable = deferrable
         self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
@@ -142,6 +147,8 @@ class BedrockParallelOperator(BaseOperator):
         try:
             spec, hook = self._describe(context)
             manifest = finished_manifest(spec, token)
+            if manifest is None and self.estimate:
+                self._tell_estimate(context, spec, hook)
             if manifest is None and not self.deferrable:
                 manifest = asyncio.run(self._run_here(spec, hook, token))
         except LLMManagerError as error:
@@ -190,6 +197,11 @@ class BedrockParallelOperator(BaseOperator):
 
     def _spec(self, context: Context) -> JobSpec:
         return describe_job(self, context)
+
+    def _tell_estimate(self, context: Context, spec: JobSpec, hook: BedrockLLMHook) -> None:
+        estimate = estimate_job(spec, hook, count_tokens=self.estimate == "count_tokens")
+        self.log.info("%s", estimate.line)
+        context["ti"].xcom_push("estimate", estimate.to_dict())
 
     async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, token: str) -> Manifest:
         stop = asyncio.Event()

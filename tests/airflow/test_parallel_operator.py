@@ -81,7 +81,7 @@ def test_every_row_has_one_line_in_input_order_with_what_was_asked_for(run, conn
 
 def test_xcom_holds_uris_and_numbers_and_no_text(run, task_instance):
     summary = run()
-    assert task_instance.xcoms.keys() == {"output_uri", "counts", "usage", "cost_usd"}
+    assert task_instance.xcoms.keys() == {"estimate", "output_uri", "counts", "usage", "cost_usd"}
     assert "Text number" not in json.dumps([summary, task_instance.xcoms])
 
 
@@ -272,3 +272,25 @@ def test_the_job_folder_holds_no_secret(run, tmp_path):
     texts = [path.read_text() for path in (tmp_path / "jobs").rglob("*") if path.is_file()]
     assert len(texts) >= 4
     assert not [text for text in texts if "local-secret-key" in text or "AKIDLOCALEXAMPLE" in text]
+
+
+def test_the_estimate_is_told_before_anything_is_spent(run, connected, task_instance):
+    with pytest.raises(TaskDeferred):
+        run(deferrable=True)
+
+    estimate = task_instance.xcoms["estimate"]
+    assert connected.control.stats().calls == 0
+    assert estimate["distinct_rows"] == estimate["rows"] > 0
+    assert 0 < estimate["usd"]["low"] < estimate["usd"]["likely"] < estimate["usd"]["high"]
+
+
+def test_a_model_that_cannot_count_tokens_is_estimated_all_the_same(run, task_instance):
+    run(estimate="count_tokens")
+
+    assert task_instance.xcoms["estimate"]["method"] in {"heuristic", "count_tokens"}
+
+
+def test_the_estimate_can_be_left_out(run, task_instance):
+    run(estimate=False)
+
+    assert "estimate" not in task_instance.xcoms

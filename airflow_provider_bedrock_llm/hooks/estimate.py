@@ -1,0 +1,48 @@
+"""A job's estimate meets its connection: the catalog's prices, and Bedrock's own count of tokens where it is wanted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow_provider_bedrock_llm.core.errors import LLMManagerError
+from airflow_provider_bedrock_llm.jobs.forecast import forecast
+
+if TYPE_CHECKING:
+    from airflow_provider_bedrock_llm.core.estimate import Estimate
+    from airflow_provider_bedrock_llm.core.pricing import Prices
+    from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+    from airflow_provider_bedrock_llm.jobs.job import JobSpec
+
+__all__ = ["estimate_job", "route_prices"]
+
+log = logging.getLogger(__name__)
+
+
+def route_prices(hook: BedrockLLMHook) -> dict[str, Prices | None]:
+    """What the hook's routes cost, best first, by "model id in region"; None where the catalog has no price."""
+    plan = hook.plan()
+    return {str(route): hook.catalog.prices_for(route.model_id, route.region) for route in plan.routes(plan.regions)}
+
+
+def estimate_job(spec: JobSpec, hook: BedrockLLMHook, *, count_tokens: bool = False) -> Estimate:
+    """What a job will take, before anything is spent. Blocks.
+
+    Args:
+        spec: the job.
+        hook: its connection.
+        count_tokens: whether Bedrock counts the tokens of a sample, which is free; where the model cannot, the
+            heuristic has to do.
+
+    Raises:
+        SourceError: the source cannot be read.
+        OutputError: the journal cannot be read.
+        ConfigurationError: no model can be asked.
+    """
+    prices = list(route_prices(hook).values())
+    if count_tokens:
+        try:
+            return forecast(spec, prices, hook.count_tokens)
+        except LLMManagerError as error:
+            log.warning("Tokens were not counted, the estimate is a heuristic: %s", error)
+    return forecast(spec, prices)
