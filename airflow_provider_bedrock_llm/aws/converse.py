@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 - types of public arguments
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_bedrock_llm.aws.stopping import NotSentError, raise_if_stopped, until_stop
 from airflow_provider_bedrock_llm.aws.waiting import AsyncLines, GuardedBook, ThreadQueues
 from airflow_provider_bedrock_llm.core.config import LoadBalancingStrategy, RegionOrder
 from airflow_provider_bedrock_llm.core.conversation import Conversation, ConversePolicy
@@ -232,6 +233,7 @@ class AsyncEngine(_Dispatcher):
         clock: seconds that only grow.
         sleep: waits.
         draw: a number in [0, 1).
+        stop: when set, no call goes out any more, and requests that wait for their next one end at once.
     """
 
     def __init__(
@@ -246,12 +248,14 @@ class AsyncEngine(_Dispatcher):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
+        stop: asyncio.Event | None = None,
     ) -> None:
         super().__init__(policy, plan, book if book is not None else RouteBook(), balance, plan_for)
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
         self._draw = draw
+        self._stop = stop
         self._refreshing = asyncio.Lock()
         self._refreshed_at = float("-inf")
         self._lines = AsyncLines(self.book, clock, sleep)
@@ -261,6 +265,9 @@ class AsyncEngine(_Dispatcher):
 
         Returns:
             A response; where `success` is False, `error` says why.
+
+        Raises:
+            NotSentError: a stop came while nothing of the request was on the wire.
         """
         failover = self._failover(request)
         if isinstance(failover, BedrockResponse):
@@ -272,7 +279,8 @@ class AsyncEngine(_Dispatcher):
                 case Call():
                     step = await self._call(conversation, step)
                 case Wait(seconds):
-                    await self._sleep(seconds)
+                    async with until_stop(self._stop):
+                        await self._sleep(seconds)
                     step = conversation.resume(self._clock())
                 case response:
                     return response
@@ -295,8 +303,15 @@ class AsyncEngine(_Dispatcher):
         tokens = conversation.reserved_tokens(call.route)
         if not self._lines.has_place(call.route, tokens):
             left = conversation.seconds_left(self._clock())
-            if not await self._lines.room(call.route, tokens, left):
+            async with until_stop(self._stop):
+                has_turn = await self._lines.room(call.route, tokens, left)
+            if not has_turn:
                 return conversation.give_up(self._clock())
+        try:
+            raise_if_stopped(self._stop)
+        except NotSentError:
+            self._lines.wake(call.route)  # the turn was this request's; the next in line may be another job's
+            raise
         return conversation.start(call, self._clock())
 
     def _leave(self, conversation: Conversation, call: Call, outcome: Reply | Failure) -> Call | Wait | BedrockResponse:

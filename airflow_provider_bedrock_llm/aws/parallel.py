@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_provider_bedrock_llm.aws.stopping import NotSentError
 from airflow_provider_bedrock_llm.core.fanout import Fanout
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ async def ask_all(
         next_batch: the next requests to ask; an empty batch ends it. Never called twice at once.
         on_response: called on the loop with each request and its response, as they come. It must be quick.
         config: concurrency and failure policy.
-        stop: when set, nothing more starts; what is under way is awaited, because it is paid for.
+        stop: when set, nothing more starts; what is on the wire is awaited, because it is paid for. What an engine
+            that knows of the stop has not sent yet counts as never started.
 
     Returns:
         What was started, what succeeded, what failed, and why it stopped early if it did.
@@ -59,7 +61,11 @@ async def ask_all(
             if request is None or fanout.stopped_because is not None or (stop and stop.is_set()):
                 return
             fanout.start()
-            response = await engine.ask(request)
+            try:
+                response = await engine.ask(request)
+            except NotSentError:
+                fanout.withdraw("a stop was asked for")
+                return
             fanout.finish(response.error)
             on_response(request, response)
 

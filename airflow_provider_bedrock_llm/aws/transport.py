@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.aws.event_source import AioEventSource, BotoEventSource
 from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
+from airflow_provider_bedrock_llm.aws.stopping import raise_if_stopped
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
@@ -121,15 +122,18 @@ class CappedTransport:
     Args:
         inner: makes the calls.
         places: shared by every transport that the cap is for, on one event loop.
+        stop: when set, who gets a place does not send any more.
     """
 
-    def __init__(self, inner: AsyncTransport, places: asyncio.Semaphore) -> None:
+    def __init__(self, inner: AsyncTransport, places: asyncio.Semaphore, stop: asyncio.Event | None = None) -> None:
         self._inner = inner
         self._places = places
+        self._stop = stop
 
     async def send(self, request: WireRequest) -> Reply | Failure:
         """Wait for a place, then send."""
         async with self._places:
+            raise_if_stopped(self._stop)
             return await self._inner.send(request)
 
     async def refresh_credentials(self) -> None:

@@ -67,6 +67,15 @@ class Fanout:
             self.stop(f"{_HOPELESS_AFTER} requests in a row failed for a cause that all share: {error}")
         self._apply_policy()
 
+    def withdraw(self, reason: str) -> None:
+        """A request that had started was not sent after all, and neither is anything else.
+
+        Args:
+            reason: why.
+        """
+        self.started -= 1
+        self.stop(reason)
+
     def stop(self, reason: str) -> None:
         """Start nothing more. The first reason stays."""
         if self.stopped_because is None:

@@ -227,6 +227,7 @@ class BedrockLLMHook(
         book: RouteBook | None = None,
         places: asyncio.Semaphore | None = None,
         dialect: Dialect | None = None,
+        stop: asyncio.Event | None = None,
     ) -> tuple[AsyncEngine, AioTransport]:
         """An engine for the running event loop, and its transport, which the caller closes.
 
@@ -235,16 +236,18 @@ class BedrockLLMHook(
             book: what is known of the account's routes, where several engines share it.
             places: a cap on calls in flight, where several engines share it.
             dialect: how requests are said, where not as Converse.
+            stop: when set, no call goes out any more, and requests that wait for their next one end at once.
         """
         transport = AioTransport(AioClients(self.client_settings.with_pool(config.max_concurrent_requests)))
-        capped: AsyncTransport = transport if places is None else CappedTransport(transport, places)
+        capped: AsyncTransport = transport if places is None else CappedTransport(transport, places, stop)
         if dialect is not None:
             capped = AsyncDialectTransport(capped, dialect)
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
         book = RouteBook() if book is None else book
         book.know_quotas(config.tokens_per_minute or {})
         balance = config.load_balancing_strategy
-        return AsyncEngine(capped, policy, self.plan(), book, balance, plan_for=self.plan_for), transport
+        engine = AsyncEngine(capped, policy, self.plan(), book, balance, plan_for=self.plan_for, stop=stop)
+        return engine, transport
 
     def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:
         """Send one request.

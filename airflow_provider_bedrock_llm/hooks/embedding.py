@@ -115,10 +115,11 @@ class EmbeddingVerbs:
         config: ParallelProcessingConfig,
         book: RouteBook | None = None,
         places: asyncio.Semaphore | None = None,
+        stop: asyncio.Event | None = None,
     ) -> tuple[EmbeddingEngine, AioTransport]:
         """An engine for the running event loop that embeds one text per request; see `async_engine`."""
         family = self.embedding_family(self.embedding_choice())
-        engine, transport = self.async_engine(config, book, places, _dialect(family))
+        engine, transport = self.async_engine(config, book, places, _dialect(family), stop)
         return EmbeddingEngine(engine, family.max_texts), transport
 
     def _ask_each(self, engine: Engine, requests: Sequence[BedrockConverseRequest]) -> list[BedrockResponse]:

@@ -67,7 +67,7 @@ async def run_enrichment(
         LLMManagerError: the job cannot go on; see `run_job`.
     """
     open_engine = hook.async_embedding_engine if spec.operation == "embed" else hook.async_engine
-    engine, transport = open_engine(spec.parallel, book, places)
+    engine, transport = open_engine(spec.parallel, book, places, stop=stop)
     try:
         return await run_job(
             spec,

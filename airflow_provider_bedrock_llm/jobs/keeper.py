@@ -35,13 +35,14 @@ class Pace:
     Args:
         flush_seconds: the longest that an answer waits for its way to storage.
         flush_bytes: so many bytes of answers do not wait.
-        patience_seconds: how long storage may refuse before the job fails. Nothing new is asked meanwhile.
+        patience_seconds: how long storage may refuse before the job fails. Nothing new is asked meanwhile, so waiting
+            costs nothing, and what was answered is only in memory: giving up would cost it.
         drain_seconds: how long calls under way are awaited after a stop.
     """
 
     flush_seconds: float = 1.0
     flush_bytes: int = 1024 * 1024
-    patience_seconds: float = 60.0
+    patience_seconds: float = 300.0
     drain_seconds: float = 60.0
 
 
@@ -112,6 +113,7 @@ class Keeper:
             while True:
                 try:
                     await self._write()
+                    await asyncio.to_thread(self._lease.check)
                     break
                 except OutputError as error:
                     self.writable.clear()
@@ -121,7 +123,6 @@ class Keeper:
                     log.warning("Results cannot be kept, nothing new is asked meanwhile: %s", error)
                 await _wait(self._ending, pause_seconds)
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
-            await asyncio.to_thread(self._lease.check)
             self.writable.set()
 
     async def flush_once(self) -> None:

@@ -53,7 +53,7 @@ class Location(Protocol):
         ...
 
     def exists(self) -> bool:
-        """Whether the file is there now. Never from a cache."""
+        """Whether the file is there now. Never from a cache. Raises OutputError where the storage does not say."""
         ...
 
     def read(self) -> bytes:
@@ -145,7 +145,8 @@ class LocalLocation:
 
     def exists(self) -> bool:
         """See `Location`."""
-        return self._path.exists()
+        with _as_output_error(self._setting, self.uri):
+            return self._path.exists()
 
     def read(self) -> bytes:
         """See `Location`."""
@@ -256,22 +257,26 @@ class ObjectLocation:
 
     def exists(self) -> bool:
         """See `Location`."""
-        self._forget()
-        return bool(self._fs.exists(self._path))
+        with _as_output_error(self._setting, self._uri, Exception):
+            self._forget()
+            return bool(self._fs.exists(self._path))
 
     def read(self) -> bytes:
         """See `Location`."""
-        return bytes(self._fs.cat_file(self._path))
+        with _as_os_error(self._uri):
+            return bytes(self._fs.cat_file(self._path))
 
     def open(self) -> IO[bytes]:
         """See `Location`."""
-        stream: IO[bytes] = self._fs.open(self._path, "rb", block_size=_READ_BLOCK_BYTES)
+        with _as_os_error(self._uri):
+            stream: IO[bytes] = self._fs.open(self._path, "rb", block_size=_READ_BLOCK_BYTES)
         return stream
 
     def fingerprint(self) -> str:
         """See `Location`. What says so differs between stores."""
-        self._forget()
-        info = self._fs.info(self._path)
+        with _as_os_error(self._uri):
+            self._forget()
+            info = self._fs.info(self._path)
         stamps = ("ETag", "etag", "md5Hash", "content_settings", "LastModified", "last_modified", "mtime", "created")
         stamp = next((info[name] for name in stamps if info.get(name)), "")
         return f"{info.get('size')}-{stamp}"
@@ -347,6 +352,17 @@ def _as_output_error(setting: str, uri: str, kind: type[Exception] = OSError) ->
             f"{setting}: {uri!r} cannot be used: {type(error).__name__}: {error}. "
             f"Give a {setting} with room that this process may write to; what was kept before stays kept."
         ) from error
+
+
+@contextlib.contextmanager
+def _as_os_error(uri: str) -> Iterator[None]:
+    """Clients of object stores raise exceptions of their own when the store is away."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{uri!r} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ from harness.routes import make_plan
 
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
+from airflow_provider_bedrock_llm.aws.transport import CappedTransport
 from airflow_provider_bedrock_llm.core.config import (
     FailureHandlingStrategy,
     LoadBalancingStrategy,
@@ -39,17 +40,27 @@ class Run:
     """ask_all over a fake transport, with everything written down."""
 
     def __init__(
-        self, respond, *, regions=("us-east-1",), book=None, balance=None, config=None, real_time=False, **retry
+        self,
+        respond,
+        *,
+        regions=("us-east-1",),
+        book=None,
+        balance=None,
+        config=None,
+        places=None,
+        real_time=False,
+        **retry,
     ):
         self.transport = AsyncFakeTransport(respond)
         policy = ConversePolicy(retry=RetryConfig(**{"retry_delay": 0, **retry}))
         clock = FakeClock()
         times = {} if real_time else {"clock": clock, "sleep": clock.async_sleep}
         plan = make_plan(regions=regions, retry=policy.retry)
-        self.engine = AsyncEngine(self.transport, policy, plan, book, balance, draw=lambda: 0.5, **times)
+        self.stop = asyncio.Event()
+        transport = self.transport if places is None else CappedTransport(self.transport, places, self.stop)
+        self.engine = AsyncEngine(transport, policy, plan, book, balance, draw=lambda: 0.5, stop=self.stop, **times)
         self.config = config or {}
         self.kept = {}
-        self.stop = asyncio.Event()
         self.batches_taken = 0
         self.on_response = self.keep
 
@@ -219,6 +230,59 @@ async def test_a_stop_lets_nothing_start_and_awaits_what_is_under_way():
     end = await going
     assert len(run.asked) == len(run.kept) == 3
     assert end.stopped_because == "a stop was asked for"
+
+
+async def test_a_stop_ends_requests_that_wait_for_their_next_attempt_and_counts_them_as_not_asked():
+    run = Run(lambda wire: throttled(), real_time=True, retry_delay=600, max_retries=3)
+    going = asyncio.create_task(run.over(numbered(3)))
+    await until(lambda: len(run.asked) == 3)
+    run.stop.set()
+    end = await going
+    assert len(run.asked) == 3
+    assert run.kept == {}
+    assert (end.started, end.failed, end.stopped_because) == (0, 0, "a stop was asked for")
+
+
+async def test_a_stop_ends_requests_that_wait_for_a_turn_on_the_route():
+    gate = Gate()
+    book = RouteBook(LimiterConfig(max_in_flight=1))
+    run = Run(gate, book=book)
+    going = asyncio.create_task(run.over(numbered(3)))
+    await gate.until(1)
+    run.stop.set()
+    gate.answer("0")
+    end = await going
+    assert run.asked == list(run.kept) == ["0"]
+    assert end.stopped_because == "a stop was asked for"
+
+
+async def test_a_stop_ends_requests_that_wait_for_a_place_among_all_jobs_of_the_process():
+    gate = Gate()
+    run = Run(gate, places=asyncio.Semaphore(1))
+    going = asyncio.create_task(run.over(numbered(3)))
+    await gate.until(1)
+    run.stop.set()
+    gate.answer("0")
+    await going
+    assert run.asked == list(run.kept) == ["0"]
+
+
+async def test_a_turn_that_comes_with_the_stop_goes_to_the_next_in_line():
+    gate = Gate()
+    book = RouteBook(LimiterConfig(max_in_flight=1))
+    stopped, other = Run(gate, book=book), Run(gate, book=book)
+    going = asyncio.create_task(stopped.over(numbered(2)))
+    await gate.until(1)
+    others = asyncio.create_task(other.over([replace(one, request_metadata={"n": "other"}) for one in numbered(1)]))
+    await until(lambda: any(len(line.waiting) == 2 for line in book.waiters.values()))
+    gate.answer("0")
+    stopped.stop.set()
+    await going
+    await gate.until(1)
+    gate.answer("other")
+    await others
+    assert stopped.asked == ["0"]
+    assert other.asked == ["other"]
 
 
 async def test_a_stop_after_the_last_answer_is_no_stop():

@@ -168,6 +168,20 @@ def test_usage_of_all_attempts_is_paid_for():
     assert tally.money["routes"]["m-1 in eu-west-1"]["cost_usd"] == 0.5
 
 
+class AwayForAWhile:
+    """A lease on a storage that does not say, for so many looks."""
+
+    def __init__(self, lease, looks):
+        self._lease = lease
+        self.looks = looks
+
+    def check(self):
+        if self.looks:
+            self.looks -= 1
+            raise OutputError("The store is away. Wait.")
+        self._lease.check()
+
+
 class TestKeeper:
     PACE = Pace(flush_seconds=0.01, patience_seconds=0.3)
 
@@ -194,6 +208,17 @@ class TestKeeper:
         await keeper.flush()
 
         assert len(ledger_of(store)[0]) == 2
+
+    async def test_a_lease_that_cannot_be_looked_at_for_a_while_loses_nothing(self):
+        store = MemoryStore()
+        journal, lease, _ = open_journal(store)
+        lease = AwayForAWhile(lease, looks=3)
+        keeper = Keeper(journal, lease, replace(self.PACE, patience_seconds=30))
+        keeping = await self.keep(keeper)
+        await until(lambda: lease.looks == 0)
+        await asyncio.wait_for(keeper.writable.wait(), 60)
+        keeper.end()
+        await keeping
 
     async def test_a_disk_that_stays_full_ends_the_run(self):
         store = MemoryStore()
