@@ -159,6 +159,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": _connection_fields(),
             }
         ],
+        "extra-links": [f"{_PACKAGE}.operators.links.BedrockJobLink", f"{_PACKAGE}.operators.links.BedrockModelLink"],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {
             "bedrock_llm": {
@@ -170,6 +171,13 @@ def get_provider_info() -> dict[str, Any]:
                         "string",
                         "",
                         "s3://aws_default@my-bucket/bedrock_llm",
+                    ),
+                    "work_dirs": _option(
+                        "Further work_dirs, separated by commas, whose jobs the page Bedrock LLM shows: those that "
+                        "tasks name themselves. The page reads nothing outside of work_dir and these.",
+                        "string",
+                        "",
+                        "s3://aws_default@other-bucket/bedrock_llm",
                     ),
                     "catalog_mode": _option(
                         "Where the model catalog of the account is kept: variable (an Airflow Variable), memory, none "

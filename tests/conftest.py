@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-if "AIRFLOW_HOME" not in os.environ:
+if "AIRFLOW_HOME" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:  # a worker inherits its parent's
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
     from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection
 
-__all__ = ["ModelVerbs"]
+__all__ = ["ModelVerbs", "catalog_mode"]
 
 _BUNDLED = "bundled"
 
@@ -45,7 +45,7 @@ class ModelVerbs:
     @cached_property
     def model_catalog(self) -> BedrockModelCatalog:
         """The catalog of the account, for the regions in use, kept where `[bedrock_llm] catalog_mode` says."""
-        mode = _catalog_mode()
+        mode = catalog_mode()
         own = [choice.region for choice in self.choices if choice.region] if self._models else []
         is_default = self.bedrock_conn_id == self.default_conn_name
         return model_catalog(
@@ -58,7 +58,7 @@ class ModelVerbs:
     @cached_property
     def catalog(self) -> Catalog:
         """What is known about models: names, regions, profiles, prices. The first use may ask AWS, and blocks."""
-        return load_bundled_catalog() if _catalog_mode() == _BUNDLED else self.model_catalog.ensure_catalog_available()
+        return load_bundled_catalog() if catalog_mode() == _BUNDLED else self.model_catalog.ensure_catalog_available()
 
     @cached_property
     def choices(self) -> tuple[ModelChoice, ...]:
@@ -160,7 +160,7 @@ class ModelVerbs:
 
     def keep_what_was_learned(self) -> None:
         """Write into the catalog what requests taught, so that the next task does not ask in vain. Blocks."""
-        if _catalog_mode() == _BUNDLED:
+        if catalog_mode() == _BUNDLED:
             self._learned_profiles.clear()
         while self._learned_profiles:
             self.model_catalog.remember_profile_required(*self._learned_profiles.pop())
@@ -170,7 +170,12 @@ class ModelVerbs:
         return set()
 
 
-def _catalog_mode() -> str:
+def catalog_mode() -> str:
+    """`[bedrock_llm] catalog_mode`: a value of `CacheMode`, or `bundled`.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
     mode: str = conf.get("bedrock_llm", "catalog_mode", fallback="variable").strip().lower()
     known = [_BUNDLED, *(member.value for member in CacheMode)]
     if mode not in known:

@@ -12,6 +12,7 @@ from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, te
 from airflow_provider_bedrock_llm.core.stream import StreamRecovery, StreamRestarted
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.outcome import airflow_error, tags_of
+from airflow_provider_bedrock_llm.operators.links import BedrockModelLink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,9 @@ class BedrockConverseOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("prompt", "messages", "system", "models", "regions", "bedrock_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"messages": "json"}
+    operator_extra_links = (BedrockModelLink(),)
+    answered_by: tuple[str, str] | None = None
+    """Model id and region, once there is an answer."""
     ui_color = "#e6f4ea"
 
     def __init__(
@@ -166,6 +170,8 @@ class BedrockConverseOperator(BaseOperator):
         )
         for warning in response.warnings:
             self.log.warning("%s", warning)
+        if response.model_used and response.region_used:
+            self.answered_by = (response.model_used, response.region_used)
         task_instance = context["ti"]
         task_instance.xcom_push("usage", usage)
         task_instance.xcom_push("model", response.model_used)

@@ -18,6 +18,13 @@ from airflow_provider_bedrock_llm.jobs.question import request_rows
 from airflow_provider_bedrock_llm.jobs.runner import finished_manifest
 from airflow_provider_bedrock_llm.jobs.storage import open_location
 from airflow_provider_bedrock_llm.operators.job_description import describe_job
+from airflow_provider_bedrock_llm.operators.links import (
+    JOB_LINK_KEY,
+    BedrockJobLink,
+    BedrockModelLink,
+    busiest_route,
+    job_page,
+)
 from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
 
 if TYPE_CHECKING:
@@ -83,6 +90,9 @@ class BedrockParallelOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("source", "output_uri", "work_dir", "models", "regions", "bedrock_conn_id")
+    operator_extra_links = (BedrockJobLink(), BedrockModelLink())
+    answered_by: tuple[str, str] | None = None
+    """Model id and region of most answers, once there are some."""
     ui_color = "#e6f4ea"
 
     def __init__(
@@ -146,6 +156,7 @@ class BedrockParallelOperator(BaseOperator):
         token = str(context["ti"].id)
         try:
             spec, hook = self._describe(context)
+            context["ti"].xcom_push(JOB_LINK_KEY, job_page(context["ti"]))
             manifest = finished_manifest(spec, token)
             if manifest is None and self.estimate:
                 self._tell_estimate(context, spec, hook)
@@ -245,6 +256,7 @@ class BedrockParallelOperator(BaseOperator):
     def _finish(self, context: Context, manifest: Manifest) -> dict[str, Any]:
         """Say how it ended, in the log, in XComs, and as the task's outcome."""
         self.log.info("%s", manifest.closing_line)
+        self.answered_by = busiest_route(manifest.routes)
         summary = manifest.summary.to_dict()
         task_instance = context["ti"]
         for name in ("output_uri", "counts", "usage", "cost_usd"):

@@ -81,7 +81,14 @@ def test_every_row_has_one_line_in_input_order_with_what_was_asked_for(run, conn
 
 def test_xcom_holds_uris_and_numbers_and_no_text(run, task_instance):
     summary = run()
-    assert task_instance.xcoms.keys() == {"estimate", "output_uri", "counts", "usage", "cost_usd"}
+    assert task_instance.xcoms.keys() == {
+        "bedrock_llm_job_page",
+        "estimate",
+        "output_uri",
+        "counts",
+        "usage",
+        "cost_usd",
+    }
     assert "Text number" not in json.dumps([summary, task_instance.xcoms])
 
 

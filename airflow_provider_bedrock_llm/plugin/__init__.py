@@ -1,0 +1,1 @@
+"""The page "Bedrock LLM" in Airflow: enrichment jobs, what they cost, the model catalog, connections."""
