@@ -11,7 +11,7 @@ from airflow_provider_bedrock_llm.core.errors import RequestValidationError, Sou
 from airflow_provider_bedrock_llm.jobs.hash_table import HashSet, HashTable, hash_key
 from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, row_key
 from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
-from airflow_provider_bedrock_llm.jobs.source import RecordReader
+from airflow_provider_bedrock_llm.jobs.record_reader import RecordReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
     from airflow_provider_bedrock_llm.jobs.ledger import Ledger
     from airflow_provider_bedrock_llm.jobs.question import Questions
-    from airflow_provider_bedrock_llm.jobs.source import Row
+    from airflow_provider_bedrock_llm.jobs.row import Row
 
 __all__ = ["SAME_AS", "Batch", "Intake", "spec_fingerprint"]
 
@@ -238,12 +238,12 @@ class Intake:
 
 
 def _repeats(record: Record) -> BadRecord:
-    problem = f"line {record.line} has the id {record.id!r}, which an earlier line has too"
+    problem = f"{record.place} has the id {record.id!r}, which an earlier {record.origin.unit} has too"
     return BadRecord(record.index, None, record.fields, record.line, "duplicate_id", problem)
 
 
 def _unfit(record: Record, error: Exception) -> BadRecord:
-    problem = f"line {record.line}: {error}"
+    problem = f"{record.place}: {error}"
     return BadRecord(record.index, record.id, record.fields, record.line, "template", problem)
 
 

@@ -19,7 +19,8 @@ from airflow_provider_bedrock_llm.core.config import (
 )
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
-from airflow_provider_bedrock_llm.jobs.source import FORMATS, Source, format_of
+from airflow_provider_bedrock_llm.jobs.source import Source
+from airflow_provider_bedrock_llm.jobs.source_files import FORMATS, format_of, may_name_several
 from airflow_provider_bedrock_llm.jobs.storage import Location, absolute_uri, open_location
 
 __all__ = ["ALL_COLUMNS", "JobSpec"]
@@ -48,8 +49,9 @@ class JobSpec:
         models: the models that may answer, best first: an id, ARN or name of the catalog, or
             `{"model": ..., "region": ..., "inference_config": {...}}`.
         prompt_template: Jinja source of the user message. None where each row is a whole request (`messages`, ...).
-        source_uri: the input. None for requests that were given inline; those are kept in the job's folder.
-        source_format: `jsonl` or `csv`; None to tell from the file's name.
+        source_uri: the input: a file, a pattern (`*.parquet`) or a folder. None for requests that were given inline;
+            those are kept in the job's folder.
+        source_format: `jsonl`, `csv` or `parquet`; None to tell from the names of the files.
         csv_delimiter: what separates the columns of a CSV file.
         id_columns: the columns that name a row; none to name it by a hash of what it holds.
         keep_columns: the input columns that the output carries; `("*",)` for all.
@@ -80,7 +82,7 @@ class JobSpec:
     models: tuple[str | Mapping[str, Any], ...]
     prompt_template: str | None = None
     source_uri: str | None = None
-    source_format: Literal["jsonl", "csv"] | None = None
+    source_format: Literal["jsonl", "csv", "parquet"] | None = None
     csv_delimiter: str = ","
     id_columns: tuple[str, ...] = ()
     keep_columns: tuple[str, ...] = ()
@@ -116,9 +118,10 @@ class JobSpec:
             raise ConfigurationError("models is empty. Name at least one model that may answer.")
         for model in self.models:
             self._check_model(model)
-        if self.source_uri is not None and self.source_format is None and format_of(self.source_uri) is None:
+        source = self.source_uri
+        if source and not self.source_format and not format_of(source) and not may_name_several(source):
             raise ConfigurationError(
-                f"The name of source={self.source_uri!r} does not tell its format. "
+                f"The name of source={source!r} does not tell its format. "
                 f"Set source_format to one of {', '.join(FORMATS)}."
             )
         if len(self.csv_delimiter) != 1:
@@ -164,13 +167,7 @@ class JobSpec:
         """The input."""
         if self.source_uri is None:
             return Source(self.folder.child(_REQUESTS_FILE), "jsonl")
-        kind = self.source_format or format_of(self.source_uri) or "jsonl"
-        return Source(open_location(self.source_uri, "source"), kind, self._delimiter)
-
-    @property
-    def _delimiter(self) -> str:
-        is_tsv = (self.source_uri or "").lower().removesuffix(".gz").endswith(".tsv")
-        return "\t" if is_tsv and self.csv_delimiter == "," else self.csv_delimiter
+        return Source(open_location(self.source_uri, "source"), self.source_format, self.csv_delimiter)
 
     @property
     def request_metadata(self) -> dict[str, str]:

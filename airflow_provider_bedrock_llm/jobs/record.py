@@ -5,14 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Asked", "BadRecord", "Record", "composite_id", "content_id", "single_id"]
+__all__ = ["Asked", "BadRecord", "Origin", "Record", "composite_id", "content_id", "single_id"]
 
 _CONTENT_ID_BYTES = 12
+
+
+class Origin(NamedTuple):
+    """The file that rows come from, as errors name it.
+
+    Attributes:
+        unit: what is counted in it: `line`, or `row` where it has no lines.
+        file: its name, where the source has several.
+    """
+
+    unit: str = "line"
+    file: str | None = None
+
+    def place(self, number: int) -> str:
+        """Such as `line 7 of part-02.csv`."""
+        return f"{self.unit} {number} of {self.file}" if self.file else f"{self.unit} {number}"
+
+
+_LINES = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +42,20 @@ class Record:
         index: its place in the input, from 0; blank lines do not count.
         id: what names it in the output; unique in the job.
         fields: its columns.
-        line: the line of the file where it ends, from 1.
+        line: the line of the file where it ends, from 1; the row where a file has no lines.
+        origin: the file.
     """
 
     index: int
     id: str
     fields: Mapping[str, Any]
     line: int
+    origin: Origin = _LINES
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people."""
+        return self.origin.place(self.line)
 
 
 @dataclass(frozen=True, slots=True)

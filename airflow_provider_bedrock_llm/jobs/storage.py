@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from glob import glob, has_magic
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["LocalLocation", "Location", "ObjectLocation", "absolute_uri", "open_location"]
 
@@ -66,6 +67,14 @@ class Location(Protocol):
 
     def fingerprint(self) -> str:
         """Changes when the file changes."""
+        ...
+
+    def files(self) -> list[tuple[Location, str]]:
+        """The files that the name means, each with its fingerprint, sorted by name.
+
+        A file means itself; a folder the files in it; a pattern (`*`, `?`, `[...]`, `**`) the files that match, which
+        may be none. Never from a cache.
+        """
         ...
 
     def write(self, data: bytes) -> None:
@@ -160,6 +169,18 @@ class LocalLocation:
         """See `Location`."""
         status = self._path.stat()
         return f"{status.st_size}-{status.st_mtime_ns}"
+
+    def files(self) -> list[tuple[Location, str]]:
+        """See `Location`."""
+        name = str(self._path)
+        if self._path.is_dir():
+            found = [path for path in self._path.iterdir() if path.is_file()]
+        elif has_magic(name) and not self._path.exists():
+            found = [path for path in map(Path, glob(name, recursive=True)) if path.is_file()]  # noqa: PTH207
+        else:
+            found = [self._path]
+        places = [LocalLocation(path, self._setting) for path in sorted(found)]
+        return [(place, place.fingerprint()) for place in places]
 
     def write(self, data: bytes) -> None:
         """See `Location`."""
@@ -276,10 +297,27 @@ class ObjectLocation:
         """See `Location`. What says so differs between stores."""
         with _as_os_error(self._uri):
             self._forget()
-            info = self._fs.info(self._path)
-        stamps = ("ETag", "etag", "md5Hash", "content_settings", "LastModified", "last_modified", "mtime", "created")
-        stamp = next((info[name] for name in stamps if info.get(name)), "")
-        return f"{info.get('size')}-{stamp}"
+            return _stamp(self._fs.info(self._path))
+
+    def files(self) -> list[tuple[Location, str]]:
+        """See `Location`."""
+        with _as_os_error(self._uri):
+            self._fs.invalidate_cache()
+            if has_magic(self._path) and not self._fs.exists(self._path):
+                found = list(self._fs.glob(self._path, detail=True).values())
+            else:
+                info = self._fs.info(self._path)
+                if info["type"] == "file":
+                    return [(self, _stamp(info))]
+                found = self._fs.ls(self._path, detail=True)
+        files = {str(info["name"]): info for info in found if info["type"] == "file"}
+        return [(self._other(path), _stamp(files[path])) for path in sorted(files) if not path.endswith("/")]
+
+    def _other(self, path: str) -> ObjectLocation:
+        """Another file in the same store, under the same connection."""
+        is_end = self._uri.endswith(self._path)
+        before = self._uri.removesuffix(self._path) if is_end else f"{self._uri.partition('://')[0]}://"
+        return ObjectLocation(self._fs, path, before + path, self._setting)
 
     def write(self, data: bytes) -> None:
         """See `Location`. Object stores show an object when it is whole."""
@@ -326,6 +364,11 @@ class ObjectLocation:
         """Drop what fsspec remembers of the listing: others write here too."""
         self._fs.invalidate_cache(self._path)
         self._fs.invalidate_cache(self._path.rpartition("/")[0])
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    stamps = ("ETag", "etag", "md5Hash", "content_settings", "LastModified", "last_modified", "mtime", "created")
+    return f"{info.get('size')}-{next((info[name] for name in stamps if info.get(name)), '')}"
 
 
 class _Checked:

@@ -6,6 +6,7 @@ What the records hold is data: it is put into the text as it is, and `{{ }}` ins
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, nodes
@@ -31,12 +32,18 @@ def _without_none(value: Any) -> Any:
     return "" if value is None else value
 
 
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """Jinja's own `tojson` writes for HTML: it escapes quotes, `<`, `>`, `&` and every letter that is not ASCII."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 _ENVIRONMENT = SandboxedEnvironment(
     undefined=StrictUndefined,
     finalize=_without_none,
     keep_trailing_newline=True,
     autoescape=False,
 )
+_ENVIRONMENT.filters["tojson"] = _to_json
 
 
 class PromptTemplate:
@@ -44,7 +51,8 @@ class PromptTemplate:
 
     Args:
         text: Jinja source. Columns are variables (`{{ text }}`); `record` is the whole row (`{{ record["a b"] }}`).
-            An empty value of JSON (`null`) renders as nothing.
+            An empty value of JSON (`null`) renders as nothing. Jinja's filters, tests, conditions and loops are there;
+            `tojson` writes JSON as it is, not for HTML.
         setting: the setting that it comes from, for errors.
 
     Raises:

@@ -36,7 +36,7 @@ class BedrockEmbedOperator(BedrockParallelOperator):
 
     Args:
         texts: the texts. Templated; what comes from another task's output is not rendered.
-        source: a CSV or JSONL file (`.gz` too), as a local path or a URI of object storage. Templated.
+        source: a CSV, JSONL or Parquet file, a pattern or a folder, as in `BedrockParallelOperator`. Templated.
         text: what to embed of a row, a Jinja template over its columns, rendered per row and never by Airflow.
         model: the embedding model: a name of the catalog, model id, inference profile id or ARN; None takes that of the
             connection. One alone, because vectors of different models cannot be compared. Templated.
@@ -48,7 +48,7 @@ class BedrockEmbedOperator(BedrockParallelOperator):
         id_column: the column or columns that name a row; None names it by its content.
         keep_columns: input columns that the output carries, or "*" for all.
         output_uri: where the output goes; None for `output.jsonl` in the job's folder. Templated.
-        source_format: `csv` or `jsonl`, where the name does not tell.
+        source_format: `csv`, `jsonl` or `parquet`, where the names do not tell.
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: embed identical texts once.
         parallel_config: concurrency, in rows, and failure policy; 50 full calls at once if None.

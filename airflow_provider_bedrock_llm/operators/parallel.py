@@ -57,7 +57,10 @@ class BedrockParallelOperator(BaseOperator):
     tokens and cost; prompts and answers are in the folder alone.
 
     Args:
-        source: the rows: a CSV or JSONL file (`.gz` too), as a local path or a URI of object storage. Templated.
+        source: the rows, as a local path or a URI of object storage: a CSV, JSONL or Parquet file, a pattern
+            (`s3://bucket/in/*.parquet`) or a folder, whose files are read by name. Text may be compressed (`.gz`,
+            `.zst`); Parquet and `.zst` need the extra `parquet`. Dates of Parquet are ISO text in a row, bytes base64
+            text, lists and structs stay what they are. Templated.
         requests: requests instead of `source` and `prompt`, for a few hundred at most.
         prompt: the user's message, a Jinja template over the row's columns, rendered per row and never by Airflow.
         system: the system prompt, likewise.
@@ -65,7 +68,7 @@ class BedrockParallelOperator(BaseOperator):
         keep_columns: input columns that the output carries, or "*" for all.
         output_schema: JSON Schema, pydantic class at module level, or the dotted path of one, that answers must fit.
         output_uri: where the output goes; None for `output.jsonl` in the job's folder. Templated.
-        source_format: `csv` or `jsonl`, where the name does not tell.
+        source_format: `csv`, `jsonl` or `parquet`, where the names do not tell.
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: ask identical requests once.
         models: the models to ask, best first; None takes those of the connection. Templated.

@@ -85,7 +85,7 @@ def test_relative_paths_mean_the_same_in_every_process(tmp_path, monkeypatch):
     [
         ({"models": ()}, "models is empty"),
         ({"models": ({"name": "x"},)}, "models holds an entry with name"),
-        ({"source_uri": "rows.parquet"}, r"source='.*rows\.parquet' does not tell its format"),
+        ({"source_uri": "rows.txt"}, r"source='.*rows\.txt' does not tell its format"),
         ({"csv_delimiter": "||"}, r"csv_delimiter='\|\|' is not one character"),
         ({"request": {"messages": []}}, "request has 'messages'"),
         ({"request": {"temperature": 1}}, "request has 'temperature'"),

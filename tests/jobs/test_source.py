@@ -8,7 +8,9 @@ import pytest
 
 from airflow_provider_bedrock_llm.core.errors import SourceError
 from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
-from airflow_provider_bedrock_llm.jobs.source import RecordReader, Source, format_of
+from airflow_provider_bedrock_llm.jobs.record_reader import RecordReader
+from airflow_provider_bedrock_llm.jobs.source import Source
+from airflow_provider_bedrock_llm.jobs.source_files import format_of
 from airflow_provider_bedrock_llm.jobs.storage import LocalLocation
 
 REVIEWS = Path(__file__).parents[2] / "dags_examples" / "data" / "amazon_reviews.csv"
@@ -162,7 +164,14 @@ def test_the_fingerprint_changes_with_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.CSV", "csv"), ("s3://b/a.tsv.gz", "csv"), ("a.ndjson", "jsonl"), ("a.parquet", None), ("a", None)],
+    [
+        ("a.CSV", "csv"),
+        ("s3://b/a.tsv.gz", "csv"),
+        ("a.ndjson", "jsonl"),
+        ("a.parquet", "parquet"),
+        ("a.txt", None),
+        ("a", None),
+    ],
 )
 def test_the_format_is_told_by_the_name(name, expected):
     assert format_of(name) == expected

@@ -44,6 +44,34 @@ def test_what_is_written_is_read_listed_and_replaced(place):
     assert file.uri.endswith("deep/folder/a.txt")
 
 
+def test_a_name_means_a_file_a_folder_or_those_that_match(place):
+    for name in ("b.csv", "a.csv", "c.txt"):
+        place.child(name).write(name.encode())
+    place.child("below").child("d.csv").write(b"d")
+
+    def meant(location):
+        return [found.uri.removeprefix(place.uri + "/") for found, _ in location.files()]
+
+    assert meant(place) == ["a.csv", "b.csv", "c.txt"]
+    assert meant(place.child("a.csv")) == ["a.csv"]
+    assert meant(place.child("*.csv")) == ["a.csv", "b.csv"]
+    assert meant(place.child("**/*.csv")) == ["a.csv", "b.csv", "below/d.csv"]
+    assert meant(place.child("*.json")) == []
+    assert place.files()[1][0].read() == b"b.csv"
+    with pytest.raises(FileNotFoundError):
+        place.child("none.csv").files()
+
+
+def test_each_file_that_a_name_means_has_its_fingerprint(place):
+    place.child("a.csv").write(b"1")
+    place.child("b.csv").write(b"2")
+    before = [stamp for _, stamp in place.files()]
+    place.child("b.csv").write(b"22")
+
+    assert [stamp for _, stamp in place.child("*.csv").files()] == [before[0], place.child("b.csv").fingerprint()]
+    assert before[1] != place.child("b.csv").fingerprint()
+
+
 def test_only_the_first_creates(place):
     file = place.child("lease").child("1")
 

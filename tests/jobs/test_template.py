@@ -46,6 +46,25 @@ def test_an_empty_json_value_renders_as_nothing():
     assert rendered("<{{ text }}>", text=None) == "<>"
 
 
+def test_filters_conditions_and_loops_are_there():
+    template = (
+        "{% if stars | int >= 4 %}Liked{% elif stars %}Not liked{% else %}Not rated{% endif %}: "
+        "{% for tag in tags if tag != 'x' %}{{ tag | upper }}{{ ', ' if not loop.last }}{% else %}no tags{% endfor %} "
+        "{{ text | trim | truncate(7, True, '...', 0) }}"
+    )
+    assert rendered(template, stars="5", tags=["a", "x", "b"], text=" long enough ") == "Liked: A, B long..."
+    assert rendered(template, stars=2, tags=[], text="short") == "Not liked: no tags short"
+    assert rendered(template, stars="", tags=["x"], text="short") == "Not rated: no tags short"
+
+
+def test_json_is_written_for_a_model_and_not_for_html():
+    value = {"text": "<b>\u00e4 & 'b'</b>", "n": [1, None]}
+    assert rendered("{{ value | tojson }}", value=value) == '{"text": "<b>\u00e4 & \'b\'</b>", "n": [1, null]}'
+    assert rendered("{{ record | tojson(indent=1) }}", a=1) == '{\n "a": 1\n}'
+    with pytest.raises(TemplateError):
+        rendered("{{ value | tojson }}", value={1, 2})
+
+
 def test_a_static_template_keeps_its_escapes():
     assert rendered("{% raw %}{{ x }}{% endraw %}{# note #}!\n") == "{{ x }}!\n"
 
