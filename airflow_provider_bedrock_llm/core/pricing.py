@@ -8,17 +8,20 @@ went in, cached or not, is longer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Prices", "TokenPrices", "cost_usd", "tokens_cost_usd"]
+__all__ = ["BATCH_SHARE", "Prices", "TokenPrices", "cost_usd", "tokens_cost_usd", "with_batch_rates"]
 
 _PER_MILLION = 1_000_000
 _TIERS = ("batch", "flex", "priority")
+
+BATCH_SHARE = 0.5
+"""What batch costs of the on-demand price, where the catalog does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,19 @@ class Prices:
             if prompt_tokens > tokens:
                 rates = above
         return rates
+
+
+def with_batch_rates(prices: Prices | None) -> Prices | None:
+    """The same with rates for batch jobs: the catalog's, else half of the on-demand ones, which is what AWS promises.
+
+    aws.amazon.com/bedrock/pricing: select models "for batch inference at a 50% lower price when compared to
+    on-demand inference pricing".
+    """
+    if prices is None or "batch" in prices.tiers or prices.on_demand == _UNKNOWN:
+        return prices
+    known = {one.name: getattr(prices.on_demand, one.name) for one in fields(TokenPrices)}
+    half = TokenPrices(**{name: None if price is None else price * BATCH_SHARE for name, price in known.items()})
+    return replace(prices, tiers=MappingProxyType({**prices.tiers, "batch": half}))
 
 
 def cost_usd(usage: Mapping[str, Any], prices: Prices | None, *, tier: str | None = None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from airflow_provider_bedrock_llm.hooks.batch import open_desk
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.question import Questions
@@ -69,14 +70,16 @@ async def run_enrichment(
     open_engine = hook.async_embedding_engine if spec.operation == "embed" else hook.async_engine
     engine, transport = open_engine(spec.parallel, book, places, stop=stop)
     try:
-        return await run_job(
-            spec,
-            engine,
-            stop=stop,
-            token=token,
-            on_progress=on_progress,
-            pace=Pace(drain_seconds=drain_seconds),
-        )
+        async with open_desk(hook, spec) as desk:
+            return await run_job(
+                spec,
+                engine,
+                stop=stop,
+                token=token,
+                on_progress=on_progress,
+                pace=Pace(drain_seconds=drain_seconds),
+                desk=desk,
+            )
     finally:
         await transport.close()
         await asyncio.to_thread(hook.keep_what_was_learned)

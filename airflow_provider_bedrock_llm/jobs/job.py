@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from airflow_provider_bedrock_llm.core.batch_options import BatchOptions  # noqa: TC001 - pydantic reads the annotations
 from airflow_provider_bedrock_llm.core.cache_config import CacheConfig  # noqa: TC001 - pydantic reads the annotations
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
@@ -72,6 +73,7 @@ class JobSpec:
         output_uri: where the output goes; None for `output.jsonl` in the job's folder.
         operation: `converse`, or `embed`: then the rendered template is the text to embed, and the request's
             `additional_model_request_fields` are the `EmbeddingSettings`.
+        batch: role, place and limits of AWS batch jobs, which then answer what they can; None asks on demand.
 
     Raises:
         ConfigurationError: settings that contradict each other.
@@ -102,6 +104,7 @@ class JobSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     output_uri: str | None = None
     operation: Literal["converse", "embed"] = "converse"
+    batch: BatchOptions | None = None
 
     def __post_init__(self) -> None:
         for name in ("job_uri", "source_uri", "output_uri"):

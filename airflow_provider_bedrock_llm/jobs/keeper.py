@@ -63,6 +63,8 @@ class Keeper:
         self._one_at_a_time = asyncio.Lock()
         self._due = asyncio.Event()
         self._ending = asyncio.Event()
+        self.calm_seconds: float | None = None
+        """Where nothing is being answered: how long to wait between looks, instead of `flush_seconds`."""
         self.writable = asyncio.Event()
         """Set while storage takes what it is given: who asks for more should wait for it."""
         self.writable.set()
@@ -90,7 +92,7 @@ class Keeper:
         told_at = time.monotonic()
         await tell()
         while not self._ending.is_set():
-            await _wait(self._due, self._pace.flush_seconds)
+            await _wait(self._due, self.calm_seconds or self._pace.flush_seconds)
             self._due.clear()
             await self.flush()
             if time.monotonic() - told_at >= self._pace.flush_seconds:

@@ -36,6 +36,8 @@ class Ledger:
         self._dedupe = dedupe
         self._by_request = HashTable()
         self._by_row = HashTable()
+        self.failed_in_batch: set[int] = set()
+        """Records, by the key in their lines, that a batch job was asked for and did not answer."""
 
     def put(self, request_hash: bytes, key: bytes, row: bytes, place: int) -> None:
         """Note where an answer is. A later one takes the place of an earlier one."""
@@ -102,7 +104,10 @@ def _read_part(number: int, data: bytes, ledger: Ledger, tally: Tally) -> None:
                 sums[5] += float(cost)
         elif line := _parsed(data[offset:end]):
             tally.spend(line)
-            if "error" not in line:
+            if "error" in line:
+                if "batch" in line:
+                    ledger.failed_in_batch.add(int(line["key"], 16))
+            else:
                 ledger.put(line["hash"].encode(), line["key"].encode(), line["row"].encode(), place)
         offset = end + 1
     for (model, region), (calls, *tokens, cost_usd, unpriced) in simple.items():

@@ -16,7 +16,7 @@ __all__ = ["MANIFEST_FILE", "Counts", "Manifest", "Phase", "State", "Summary"]
 MANIFEST_FILE = "manifest.json"
 
 State = Literal["running", "succeeded", "failed", "stopped"]
-Phase = Literal["checking", "resuming", "asking", "writing", "ended"]
+Phase = Literal["checking", "resuming", "batch", "asking", "writing", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Manifest:
         unpriced: answers whose price is unknown.
         throttled: calls that Bedrock throttled.
         in_flight: requests under way.
+        batch: AWS batch jobs of this run: jobs, ended, records, processed; empty where there are none.
         failures: failed and skipped records by cause.
         features_disabled: answers that came without a feature of their request, by feature, because the model refused
             it (`RetryConfig.enable_feature_fallback`).
@@ -91,6 +92,7 @@ class Manifest:
     unpriced: int = 0
     throttled: int = 0
     in_flight: int = 0
+    batch: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     features_disabled: Mapping[str, int] = field(default_factory=dict)
     failed_samples: Sequence[Mapping[str, str | None]] = field(default_factory=list)
@@ -126,6 +128,9 @@ class Manifest:
         counts = self.counts
         total = "?" if counts.total is None else f"{counts.total:,}"
         parts = [f"{counts.done:,} of {total} rows, {self.rows_per_second:,.1f} rows/s"]
+        if self.batch:
+            jobs = f"batch: {self.batch['processed']:,} of {self.batch['records']:,} records processed"
+            parts.append(f"{jobs}, {self.batch['ended']} of {self.batch['jobs']} jobs ended")
         if self.phase != "asking":
             parts.insert(0, self.phase)
         if self.eta_seconds is not None:

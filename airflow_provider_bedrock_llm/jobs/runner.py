@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.core.errors import LeaseLostError, LLMManagerError, OutputError
 from airflow_provider_bedrock_llm.jobs.asking import AskAll, Asking, Asks
+from airflow_provider_bedrock_llm.jobs.batch_run import BatchRun, LeftToBatch
 from airflow_provider_bedrock_llm.jobs.intake import Intake, spec_fingerprint
 from airflow_provider_bedrock_llm.jobs.journal import Journal
 from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace, while_kept
@@ -22,15 +23,20 @@ from airflow_provider_bedrock_llm.jobs.manifest import MANIFEST_FILE, Manifest, 
 from airflow_provider_bedrock_llm.jobs.output import write_output
 from airflow_provider_bedrock_llm.jobs.question import Questions
 from airflow_provider_bedrock_llm.jobs.standing import Standing
+from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_provider_bedrock_llm.jobs.batch_run import BatchDesk
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
 
 __all__ = ["JobRunner", "Pace", "finished_manifest", "run_job"]
 
 log = logging.getLogger(__name__)
+
+_CALM_SECONDS = 10.0
+"""Between looks at the lease while batch jobs run, for hours and without an answer of our own."""
 
 
 async def run_job(
@@ -42,6 +48,7 @@ async def run_job(
     token: str | None = None,
     ask_all: AskAll | None = None,
     pace: Pace | None = None,
+    desk: BatchDesk | None = None,
 ) -> Manifest:
     """Run a job, or go on with it, until every record has an outcome.
 
@@ -54,6 +61,7 @@ async def run_job(
             returned, and records that failed are not asked again.
         ask_all: runs many requests; `aws.parallel.ask_all` unless given.
         pace: how often results are kept.
+        desk: where the job wants AWS batch jobs: what they need of the connection. The engine asks what they leave.
 
     Returns:
         How it ended: `succeeded`, `failed` by the failure policy, or `stopped`. In each case a later run goes on.
@@ -64,7 +72,7 @@ async def run_job(
         OutputError: work_dir or the output cannot be written.
         LeaseLostError: another runner has the job now.
     """
-    runner = JobRunner(spec, engine, stop or asyncio.Event(), on_progress, token, ask_all, pace or Pace())
+    runner = JobRunner(spec, engine, stop or asyncio.Event(), on_progress, token, ask_all, pace or Pace(), desk)
     return await runner.run()
 
 
@@ -100,6 +108,7 @@ class JobRunner:
         token: str | None,
         ask_all: AskAll | None,
         pace: Pace,
+        desk: BatchDesk | None = None,
     ) -> None:
         self._spec = spec
         self._engine = engine
@@ -108,6 +117,7 @@ class JobRunner:
         self._token = token
         self._ask_all = ask_all
         self._pace = pace
+        self._desk = desk
         self._halt = asyncio.Event()
         """Nothing more is asked: a stop was asked for, or something went wrong."""
 
@@ -152,6 +162,8 @@ class JobRunner:
     async def _work(self, keeping: asyncio.Task[None]) -> tuple[State, str | None]:
         if not await while_kept(asyncio.to_thread(self._resume), keeping, self._give_way):
             return "stopped", "a stop was asked for before anything was asked"
+        if self._desk is not None and not await while_kept(self._ask_in_batches(self._desk), keeping, self._give_way):
+            return "stopped", "a stop was asked for while batch jobs ran; they go on, and the next run finds them"
         self._standing.phase = "asking"
         reason = await while_kept(self._ask(), keeping, self._give_way)
         await self._keeper.flush()
@@ -168,9 +180,9 @@ class JobRunner:
             False where a stop came in between.
         """
         standing, before = self._standing, self._before
-        ledger = read_ledger(self._journal, self._earlier_parts, standing.tally, dedupe=self._spec.dedupe)
+        self._ledger = read_ledger(self._journal, self._earlier_parts, standing.tally, dedupe=self._spec.dedupe)
         standing.phase = "checking"
-        self._intake = Intake(self._spec, self._questions, ledger)
+        self._intake = Intake(self._spec, self._questions, self._ledger)
         fingerprint = spec_fingerprint(self._spec)
         is_known = before is not None and before.fingerprint == fingerprint and self._spec.on_bad_record == "fail"
         if is_known and before is not None and before.counts.total is not None:
@@ -180,6 +192,32 @@ class JobRunner:
         standing.fingerprint = fingerprint
         standing.total = len(self._intake.places)
         return True
+
+    async def _ask_in_batches(self, desk: BatchDesk) -> bool:
+        """Let AWS's batch jobs answer what they can. Afterwards the journal is read anew, as if this were a later run.
+
+        Returns:
+            False where a stop came in between.
+        """
+        standing, keeper = self._standing, self._keeper
+        batch = BatchRun(self._spec, desk, self._lease, self._journal, keeper, standing, self._halt)
+        standing.phase, keeper.calm_seconds = "batch", _CALM_SECONDS
+        try:
+            if await batch.finish_open(self._ledger) and not await self._resume_anew():
+                return False
+            await batch.run_round(self._intake, self._ledger)
+        finally:
+            keeper.calm_seconds = None
+        if not desk.options.finish_on_demand:
+            self._engine = LeftToBatch(self._engine, batch.failed_ids)
+        return await self._resume_anew()
+
+    async def _resume_anew(self) -> bool:
+        """Read back what has landed; the source was checked before."""
+        await self._keeper.flush()
+        self._earlier_parts = len(self._journal.parts) - 1
+        self._standing.tally = Tally()
+        return not self._halt.is_set() and await asyncio.to_thread(self._resume)
 
     async def _ask(self) -> str | None:
         ask_all = self._ask_all

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import deque
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest, Phase, State
@@ -42,6 +43,10 @@ class Standing:
         """Of description and source, once the source was read."""
         self.asked = 0
         """Records that this runner has asked and that have ended."""
+        self.landed = 0
+        """Answers that this runner has taken over from batch jobs."""
+        self.batch: dict[str, int] = {}
+        """Batch jobs and their records, as the manifest shows them."""
         self.in_flight = 0
         """Requests under way."""
 
@@ -65,6 +70,8 @@ class Standing:
         now = time.monotonic()
         self._speed.sample(now, self.asked)
         counts = self.tally.counts(self.total)
+        if self.landed:  # read back from the journal, but not from an earlier run
+            counts = replace(counts, reused=max(0, counts.reused - self.landed))
         point = (now - self._began, counts.done, self.tally.known_cost_usd, self.tally.throttled)
         self._timeline.add(*point)
         return Manifest(
@@ -79,6 +86,7 @@ class Standing:
             rows_per_second=round(self._speed.rows_per_second, 3),
             eta_seconds=self._speed.eta_seconds(None if self.total is None else self.total - counts.done),
             in_flight=self.in_flight,
+            batch=self.batch,
             output_uri=self._output_uri if state == "succeeded" else None,
             token=token,
             fingerprint=self.fingerprint,
