@@ -1,4 +1,4 @@
-"""What boto3 and aiobotocore yield of a stream, with what they raise turned into a Failure at its end."""
+"""What boto3, aiobotocore and the lean transport yield of a stream, with what they raise turned into a Failure at its end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
+    import aiohttp
+
+    from airflow_provider_bedrock_llm.aws.lean_wire import EventFolder
     from airflow_provider_bedrock_llm.core.transport import Failure
 
-__all__ = ["AioEventSource", "BotoEventSource"]
+__all__ = ["AioEventSource", "BotoEventSource", "LeanEventSource"]
 
 
 class BotoEventSource:
@@ -59,3 +62,30 @@ class AioEventSource:
     def close(self) -> None:
         """Let go of the connection; where it was read to its end, it is back in its pool already."""
         self._stream.close()
+
+
+class LeanEventSource:
+    """A stream of the lean transport.
+
+    Args:
+        response: of which nothing was read yet.
+        events: makes events of its bytes.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, events: EventFolder) -> None:
+        self._response = response
+        self._events = events
+        self.request_id: str | None = response.headers.get("x-amzn-RequestId")
+
+    async def __aiter__(self) -> AsyncIterator[Mapping[str, Any] | Failure]:
+        """Read, once."""
+        try:
+            async for data in self._response.content.iter_any():
+                for event in self._events.take(data):
+                    yield event
+        except EXPECTED as error:
+            yield failure_from(error, 0.0)
+
+    def close(self) -> None:
+        """Let go of the connection; where it was read to its end, it is back in its pool already."""
+        self._response.close()

@@ -14,10 +14,11 @@ from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Re
 if TYPE_CHECKING:
     import asyncio
 
-    from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients
+    from airflow_provider_bedrock_llm.aws.aio_clients import AioClients
+    from airflow_provider_bedrock_llm.aws.clients import Clients
     from airflow_provider_bedrock_llm.core.transport import AsyncTransport
 
-__all__ = ["AioTransport", "BotoTransport", "CappedTransport"]
+__all__ = ["AioTransport", "BotoTransport", "CappedTransport", "reply_from"]
 
 _SERVICE = "bedrock-runtime"
 _BLOB = "body"
@@ -45,7 +46,7 @@ class BotoTransport:
                     data[_BLOB] = blob.read()
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
-        return _reply(data, time.monotonic() - started)
+        return reply_from(data, time.monotonic() - started)
 
     def open_stream(self, request: WireRequest) -> BotoEventSource | Failure:
         """Send one request and wait for its answer to begin."""
@@ -83,7 +84,7 @@ class AioTransport:
                     data[_BLOB] = await blob.read()
         except EXPECTED as error:
             return failure_from(error, time.monotonic() - started)
-        return _reply(data, time.monotonic() - started)
+        return reply_from(data, time.monotonic() - started)
 
     async def open_stream(self, request: WireRequest) -> AioEventSource | Failure:
         """Send one request and await the beginning of its answer. A cancellation passes through."""
@@ -103,7 +104,13 @@ class AioTransport:
         await self._clients.close()
 
 
-def _reply(data: dict[str, Any], duration_seconds: float) -> Reply | Failure:
+def reply_from(data: dict[str, Any], duration_seconds: float) -> Reply | Failure:
+    """The outcome of a call that raised nothing.
+
+    Args:
+        data: as botocore parses it, `ResponseMetadata` included.
+        duration_seconds: from sending to the parsed answer.
+    """
     metadata = data.pop("ResponseMetadata", {})
     if not data:  # boto3 takes a body that was cut off for an empty one, and raises nothing
         return Failure(
