@@ -185,6 +185,12 @@ def get_provider_info() -> dict[str, Any]:
                         "string",
                         "variable",
                     ),
+                    "async_transport": _option(
+                        "What calls Bedrock from event loops (jobs, converse_parallel): lean, which is botocore's own "
+                        "serializer, signer and parser over aiohttp, or aiobotocore, which must be installed for it.",
+                        "string",
+                        "lean",
+                    ),
                     "max_in_flight_per_process": _option(
                         "Calls in flight at most in one triggerer, over all jobs in it.", "integer", "200"
                     ),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
-    from airflow_provider_bedrock_llm.core.routes import RoutePlan
+    from airflow_provider_bedrock_llm.core.routes import Route, RoutePlan
 
     PlanFor = Callable[[Sequence[str | Mapping[str, Any]]], RoutePlan]
 
@@ -230,6 +230,7 @@ class AsyncEngine(_Dispatcher):
         book: what is known of the routes; shared with others on the same loop, or its own.
         balance: spreads requests over regions; None keeps the order of the RetryConfig.
         plan_for: plans for a request that names its own models; None where none may.
+        places: a cap on calls in flight, shared by every engine that it is for, on one event loop.
         clock: seconds that only grow.
         sleep: waits.
         draw: a number in [0, 1).
@@ -245,6 +246,7 @@ class AsyncEngine(_Dispatcher):
         balance: LoadBalancingStrategy | None = None,
         *,
         plan_for: PlanFor | None = None,
+        places: asyncio.Semaphore | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
@@ -259,6 +261,7 @@ class AsyncEngine(_Dispatcher):
         self._refreshing = asyncio.Lock()
         self._refreshed_at = float("-inf")
         self._lines = AsyncLines(self.book, clock, sleep)
+        self._places = places
 
     async def ask(self, request: BedrockConverseRequest) -> BedrockResponse:
         """Get an answer, whatever it takes within the policy.
@@ -300,28 +303,55 @@ class AsyncEngine(_Dispatcher):
         """Wait for a place on the route; the end of the request where its deadline comes first."""
         if call.refresh_credentials:
             await self._refresh(conversation.called_at)
-        tokens = conversation.reserved_tokens(call.route)
-        if not self._lines.has_place(call.route, tokens):
-            left = conversation.seconds_left(self._clock())
-            async with until_stop(self._stop):
-                has_turn = await self._lines.room(call.route, tokens, left)
-            if not has_turn:
-                return conversation.give_up(self._clock())
+        if not await self._turn(conversation, call.route, conversation.reserved_tokens(call.route)):
+            return conversation.give_up(self._clock())
         try:
             raise_if_stopped(self._stop)
         except NotSentError:
+            self._give_place_back()
             self._lines.wake(call.route)  # the turn was this request's; the next in line may be another job's
             raise
         return conversation.start(call, self._clock())
 
+    async def _turn(self, conversation: Conversation, route: Route, tokens: float) -> bool:
+        """Wait until both the route and the cap have a place. Nobody holds the one while waiting for the other."""
+        while True:
+            if not self._lines.has_place(route, tokens):
+                left = conversation.seconds_left(self._clock())
+                async with until_stop(self._stop):
+                    has_turn = await self._lines.room(route, tokens, left)
+                if not has_turn:
+                    return False
+            if self._places is None:
+                return True
+            if not self._places.locked():
+                await self._places.acquire()  # at once
+                return True
+            self._lines.wake(route)  # this turn is for whoever is next
+            try:
+                left = conversation.seconds_left(self._clock())
+                async with until_stop(self._stop), asyncio.timeout(left):
+                    await self._places.acquire()
+            except TimeoutError:
+                return False
+            if self._lines.has_place(route, tokens):
+                return True
+            self._places.release()
+
     def _leave(self, conversation: Conversation, call: Call, outcome: Reply | Failure) -> Call | Wait | BedrockResponse:
+        self._give_place_back()
         step = conversation.take(outcome, self._clock(), self._draw())
         self._lines.wake(call.route)
         return step
 
     def _abandon(self, conversation: Conversation, call: Call) -> None:
+        self._give_place_back()
         conversation.abandon(self._clock())
         self._lines.wake(call.route)
+
+    def _give_place_back(self) -> None:
+        if self._places is not None:
+            self._places.release()
 
     async def _refresh(self, used_at: float) -> None:
         """Fetch new credentials, once for all requests that failed with the old ones."""

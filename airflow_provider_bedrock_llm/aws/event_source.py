@@ -1,4 +1,4 @@
-"""What boto3, aiobotocore and the lean transport yield of a stream, with what they raise turned into a Failure at its end."""
+"""What each transport yields of a stream, with what it raises turned into a Failure at its end."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import os
 import ssl
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
@@ -50,7 +51,7 @@ def trusted_certificates(verify: str | bool | None, session: boto3.session.Sessi
     """
     if verify is None:
         verify = session._session.get_config_variable("ca_bundle")  # noqa: SLF001 - boto3 shows it nowhere else
-    return os.environ.get("REQUESTS_CA_BUNDLE", True) if verify is None else verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or True if verify is None else verify
 
 
 class LeanConnections:
@@ -97,23 +98,25 @@ class LeanConnections:
             await self._session.close()
 
     async def _open(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+        data = body if len(body) < _WHOLE_BYTES else io.BytesIO(body)
         try:
-            return await self._send(url, headers, body)
-        except aiohttp.ClientOSError as error:
-            # The server had closed the kept connection before the request was written to its end, so the service
-            # cannot have acted on it. Wherever a whole request was written, that cannot be known, and whoever decides
+            return await self._send(url, headers, data)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            # Wherever a whole request was written, nobody knows whether the service acted on it, and whoever decides
             # about money decides about a retry.
-            if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError):
+            if not _was_cut_off(error, data):
                 raise
-        return await self._send(url, headers, body)
+        return await self._send(url, headers, io.BytesIO(body))
 
-    async def _send(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+    async def _send(self, url: str, headers: Mapping[str, str], data: bytes | io.BytesIO) -> aiohttp.ClientResponse:
         session = self._session
         if session is None:
             session = self._session = self._new_session()
         return await session.post(
             _url(url),
-            data=body if len(body) < _WHOLE_BYTES else io.BytesIO(body),
+            data=data,
             headers=headers,
             allow_redirects=False,
             proxy=self._proxy_url,
@@ -161,13 +164,18 @@ class LeanConnections:
             raise boto.HTTPClientError(error=error) from error
 
 
+def _was_cut_off(error: aiohttp.ClientError, data: bytes | io.BytesIO) -> bool:
+    """Whether the connection broke before all of the request was handed to it: the service cannot have acted on it."""
+    if isinstance(data, io.BytesIO) and data.tell() < data.getbuffer().nbytes:
+        return True
+    return isinstance(error.__cause__, aiohttp.ClientConnectionResetError)  # it was closing when the write began
+
+
 def _tls(verify: str | bool) -> ssl.SSLContext:
     if verify is False:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    path = get_cert_path(verify)
-    if os.path.isdir(path):
-        return ssl.create_default_context(capath=path)
-    return ssl.create_default_context(cafile=path)
+    path = Path(get_cert_path(verify))
+    return ssl.create_default_context(capath=path) if path.is_dir() else ssl.create_default_context(cafile=path)

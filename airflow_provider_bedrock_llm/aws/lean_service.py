@@ -56,9 +56,7 @@ class LeanService:
         region: where calls go.
     """
 
-    def __init__(
-        self, session: boto3.session.Session, settings: ClientSettings, service: str, region: str
-    ) -> None:
+    def __init__(self, session: boto3.session.Session, settings: ClientSettings, service: str, region: str) -> None:
         self._credentials = session.get_credentials()
         self._client = session.client(
             service,

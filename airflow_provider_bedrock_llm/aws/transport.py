@@ -1,4 +1,4 @@
-"""The transports that really call: boto3 for threads, aiobotocore for event loops."""
+"""The transports that call through an SDK: boto3 for threads, aiobotocore for event loops."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.aws.event_source import AioEventSource, BotoEventSource
 from airflow_provider_bedrock_llm.aws.failures import EXPECTED, failure_from
-from airflow_provider_bedrock_llm.aws.stopping import raise_if_stopped
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, Reply, WireRequest
 
 if TYPE_CHECKING:
-    import asyncio
-
     from airflow_provider_bedrock_llm.aws.aio_clients import AioClients
     from airflow_provider_bedrock_llm.aws.clients import Clients
-    from airflow_provider_bedrock_llm.core.transport import AsyncTransport
 
-__all__ = ["AioTransport", "BotoTransport", "CappedTransport", "reply_from"]
+__all__ = ["AioTransport", "BotoTransport", "reply_from"]
 
 _SERVICE = "bedrock-runtime"
 _BLOB = "body"
@@ -121,28 +117,3 @@ def reply_from(data: dict[str, Any], duration_seconds: float) -> Reply | Failure
             duration_seconds=duration_seconds,
         )
     return Reply(data, metadata.get("RequestId"), duration_seconds, metadata.get("HTTPHeaders") or {})
-
-
-class CappedTransport:
-    """Lets only so many calls through at once, whoever makes them.
-
-    Args:
-        inner: makes the calls.
-        places: shared by every transport that the cap is for, on one event loop.
-        stop: when set, who gets a place does not send any more.
-    """
-
-    def __init__(self, inner: AsyncTransport, places: asyncio.Semaphore, stop: asyncio.Event | None = None) -> None:
-        self._inner = inner
-        self._places = places
-        self._stop = stop
-
-    async def send(self, request: WireRequest) -> Reply | Failure:
-        """Wait for a place, then send."""
-        async with self._places:
-            raise_if_stopped(self._stop)
-            return await self._inner.send(request)
-
-    async def refresh_credentials(self) -> None:
-        """Pass on."""
-        await self._inner.refresh_credentials()

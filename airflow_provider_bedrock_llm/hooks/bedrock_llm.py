@@ -11,11 +11,11 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
 from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
 from airflow_provider_bedrock_llm.aws.streaming import StreamEngine
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport, CappedTransport
+from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
@@ -31,6 +31,7 @@ from airflow_provider_bedrock_llm.core.limiter import RouteBook
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list
+from airflow_provider_bedrock_llm.hooks.async_transport import open_async_transport
 from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection, parse_connection
 from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
 from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     import boto3.session
     from pydantic import BaseModel
 
+    from airflow_provider_bedrock_llm.aws.lean_transport import LeanTransport
+    from airflow_provider_bedrock_llm.aws.transport import AioTransport
     from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
@@ -228,7 +231,7 @@ class BedrockLLMHook(
         places: asyncio.Semaphore | None = None,
         dialect: Dialect | None = None,
         stop: asyncio.Event | None = None,
-    ) -> tuple[AsyncEngine, AioTransport]:
+    ) -> tuple[AsyncEngine, LeanTransport | AioTransport]:
         """An engine for the running event loop, and its transport, which the caller closes.
 
         Args:
@@ -238,15 +241,15 @@ class BedrockLLMHook(
             dialect: how requests are said, where not as Converse.
             stop: when set, no call goes out any more, and requests that wait for their next one end at once.
         """
-        transport = AioTransport(AioClients(self.client_settings.with_pool(config.max_concurrent_requests)))
-        capped: AsyncTransport = transport if places is None else CappedTransport(transport, places, stop)
-        if dialect is not None:
-            capped = AsyncDialectTransport(capped, dialect)
+        transport = open_async_transport(self.client_settings.with_pool(config.max_concurrent_requests))
+        spoken: AsyncTransport = transport if dialect is None else AsyncDialectTransport(transport, dialect)
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
         book = RouteBook() if book is None else book
         book.know_quotas(config.tokens_per_minute or {})
         balance = config.load_balancing_strategy
-        engine = AsyncEngine(capped, policy, self.plan(), book, balance, plan_for=self.plan_for, stop=stop)
+        engine = AsyncEngine(
+            spoken, policy, self.plan(), book, balance, plan_for=self.plan_for, places=places, stop=stop
+        )
         return engine, transport
 
     def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping, Sequence
 
+    from airflow_provider_bedrock_llm.aws.lean_transport import LeanTransport
     from airflow_provider_bedrock_llm.aws.transport import AioTransport
     from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
     from airflow_provider_bedrock_llm.core.limiter import RouteBook
@@ -116,7 +117,7 @@ class EmbeddingVerbs:
         book: RouteBook | None = None,
         places: asyncio.Semaphore | None = None,
         stop: asyncio.Event | None = None,
-    ) -> tuple[EmbeddingEngine, AioTransport]:
+    ) -> tuple[EmbeddingEngine, LeanTransport | AioTransport]:
         """An engine for the running event loop that embeds one text per request; see `async_engine`."""
         family = self.embedding_family(self.embedding_choice())
         engine, transport = self.async_engine(config, book, places, _dialect(family), stop)

@@ -1,7 +1,7 @@
 """Every member of Converse and every content block goes out as it was given, and comes back as it was answered.
 
-Four ways: boto3 and aiobotocore, whole and streamed. The table is held against botocore's own model, so that a member
-that it gains is missed here.
+Each way twice, whole and streamed: boto3 and the transports for event loops. The table is held against botocore's own
+model, so that a member that it gains is missed here.
 """
 
 import asyncio
@@ -10,13 +10,14 @@ from contextlib import aclosing
 
 import pytest
 from botocore.session import get_session
+from harness.async_transports import ASYNC_TRANSPORTS, open_transport
 from harness.live_engine import keys_session
 from harness.media_files import EXAMPLES, PDF, make_iso, make_png
 from harness.routes import make_plan
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.streaming import AsyncStreamEngine, StreamEngine
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.config import RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.messages import create_assistant_message, create_message, create_user_message
@@ -28,7 +29,7 @@ MODEL = "amazon.everything-v1:0"
 EVERYTHING = LocalModel(
     MODEL, prompt_caching=True, prompt_cache_min_tokens=1, input_modalities=("TEXT", "IMAGE", "VIDEO", "AUDIO")
 )
-WAYS = ("boto3", "boto3 streamed", "aiobotocore", "aiobotocore streamed")
+WAYS = [f"{way}{how}" for way in ("boto3", *ASYNC_TRANSPORTS) for how in ("", " streamed")]
 PNG = make_png()
 OWNER = "111122223333"
 QUESTION = text_message("a question")
@@ -244,7 +245,7 @@ def send_all(way, url, requests):
                 client.close()
 
     async def send():
-        transport = AioTransport(AioClients(settings))
+        transport = open_transport(way.split()[0], settings)
         engine = AsyncStreamEngine(transport, *rules)
         responses = []
         try:

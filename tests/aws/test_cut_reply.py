@@ -4,10 +4,11 @@ import asyncio
 
 import boto3
 import pytest
+from harness.async_transports import ASYNC_TRANSPORTS, open_transport
 from harness.endpoint import KEYS, NOVA, say
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind, WireRequest
 
 REQUEST = WireRequest("converse", "us-east-1", {"modelId": NOVA, "messages": say("Hello.")})
@@ -27,9 +28,10 @@ def test_in_threads(settings):
     assert outcome.kind is FailureKind.CONNECTION_LOST
 
 
-def test_in_asyncio(settings):
+@pytest.mark.parametrize("name", ASYNC_TRANSPORTS)
+def test_on_an_event_loop(settings, name):
     async def send():
-        transport = AioTransport(AioClients(settings))
+        transport = open_transport(name, settings)
         try:
             return await transport.send(REQUEST)
         finally:

@@ -1,13 +1,14 @@
-"""Embeddings over HTTP with boto3 and aiobotocore, through the same engine as Converse; and rows that share calls."""
+"""Embeddings over HTTP, in threads and on event loops, through the engine of Converse; and rows that share calls."""
 
 import asyncio
 
 import boto3
 import pytest
+from harness.async_transports import ASYNC_TRANSPORTS, open_transport
 from harness.endpoint import KEYS
 from harness.routes import make_plan
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
 from airflow_provider_bedrock_llm.aws.dialect import (
     AsyncDialectTransport,
@@ -15,7 +16,7 @@ from airflow_provider_bedrock_llm.aws.dialect import (
     invoke_model_takes_tags,
 )
 from airflow_provider_bedrock_llm.aws.embedding import EmbeddingEngine
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.config import RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.embedding import EmbeddingDialect, embedding_requests
@@ -60,11 +61,10 @@ def in_threads(settings):
         clients.engine_client("bedrock-runtime", region).close()
 
 
-@pytest.fixture
-def in_asyncio(settings):
+def on_a_loop(name, settings):
     def ask(model, request, regions=("us-east-1",)):
         async def run():
-            inner = AioTransport(AioClients(settings))
+            inner = open_transport(name, settings)
             transport = AsyncDialectTransport(inner, EmbeddingDialect(embedding_family(model)))
             try:
                 return await AsyncEngine(transport, PRICED, make_plan([model], regions, QUICK)).ask(request)
@@ -76,9 +76,9 @@ def in_asyncio(settings):
     return ask
 
 
-@pytest.fixture(params=["in_threads", "in_asyncio"])
-def ask(request):
-    return request.getfixturevalue(request.param)
+@pytest.fixture(params=["threads", *ASYNC_TRANSPORTS])
+def ask(request, settings):
+    return request.getfixturevalue("in_threads") if request.param == "threads" else on_a_loop(request.param, settings)
 
 
 @pytest.mark.parametrize(("model", "dimensions"), MODELS.items())

@@ -9,7 +9,6 @@ from harness.routes import make_plan
 
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
-from airflow_provider_bedrock_llm.aws.transport import CappedTransport
 from airflow_provider_bedrock_llm.core.config import (
     FailureHandlingStrategy,
     LoadBalancingStrategy,
@@ -57,8 +56,9 @@ class Run:
         times = {} if real_time else {"clock": clock, "sleep": clock.async_sleep}
         plan = make_plan(regions=regions, retry=policy.retry)
         self.stop = asyncio.Event()
-        transport = self.transport if places is None else CappedTransport(self.transport, places, self.stop)
-        self.engine = AsyncEngine(transport, policy, plan, book, balance, draw=lambda: 0.5, stop=self.stop, **times)
+        self.engine = AsyncEngine(
+            self.transport, policy, plan, book, balance, places=places, draw=lambda: 0.5, stop=self.stop, **times
+        )
         self.config = config or {}
         self.kept = {}
         self.batches_taken = 0
@@ -85,6 +85,12 @@ class Run:
 
 async def until(condition):
     while not condition():  # noqa: ASYNC110 - what is awaited has no event
+        await asyncio.sleep(0)
+
+
+async def settle():
+    """Whatever can go on does."""
+    for _ in range(10):
         await asyncio.sleep(0)
 
 
@@ -468,6 +474,71 @@ async def test_whoever_gives_up_waiting_leaves_the_line_in_order():
     await gate.until(1)
     gate.answer("1")
     assert (await going).success
+
+
+async def test_engines_that_share_a_cap_have_no_more_calls_in_flight_than_it_allows():
+    places, gate = asyncio.Semaphore(3), Gate()
+    runs = [Run(gate, places=places) for _ in range(2)]
+    going = [asyncio.create_task(run.over(numbered(10)[at::2])) for at, run in enumerate(runs)]
+    for left in range(10, 0, -1):
+        await gate.until(min(3, left))
+        await settle()
+        assert len(gate.waiting) == min(3, left)
+        gate.answer(next(iter(gate.waiting)))
+        await settle()
+    await asyncio.gather(*going)
+    assert sum(response.success for run in runs for response in run.kept.values()) == 10
+    assert not places.locked()
+
+
+async def test_who_waits_for_the_cap_until_its_deadline_was_never_sent():
+    places = asyncio.Semaphore(1)
+    await places.acquire()
+    run = Run(lambda _: "x", places=places, real_time=True, deadline_seconds=0.05)
+    response = await run.engine.ask(QUESTION)
+    assert isinstance(response.error, RequestTimeoutError)
+    assert response.attempts == ()
+    assert not response.error.may_have_cost
+    places.release()
+    assert (await run.engine.ask(QUESTION)).success
+    assert [(state.in_flight, state.calls) for state in run.engine.book.states.values()] == [(0, 1)]
+
+
+async def test_who_waits_for_the_cap_holds_no_place_on_its_route():
+    places, gate = asyncio.Semaphore(1), Gate()
+    await places.acquire()
+    book = RouteBook(LimiterConfig(max_in_flight=1))
+    capped, free = Run(gate, places=places, book=book), Run(gate, book=book)
+    waiting = asyncio.create_task(capped.engine.ask(numbered(1)[0]))
+    await settle()
+    going = asyncio.create_task(free.engine.ask(numbered(2)[1]))
+    await gate.until(1)
+    places.release()  # its turn for the cap, but not on the route
+    await settle()
+    assert list(gate.waiting) == ["1"]
+    assert not places.locked()
+    gate.answer("1")
+    assert (await going).success
+    await gate.until(1)
+    gate.answer("0")
+    assert (await waiting).success
+
+
+async def test_whatever_ends_a_call_gives_its_place_under_the_cap_back():
+    def respond(wire):
+        raise KeyError("a bug")
+
+    places = asyncio.Semaphore(2)
+    with pytest.raises(KeyError):
+        await Run(respond, places=places).engine.ask(QUESTION)
+    gate = Gate()
+    cancelled = asyncio.create_task(Run(gate, places=places).engine.ask(numbered(1)[0]))
+    await gate.until(1)
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    for _ in range(2):
+        assert not places.locked()
+        await places.acquire()
 
 
 async def test_a_dead_region_costs_the_first_wave_and_no_more():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from harness.endpoint import HAIKU, NOVA
 from harness.listeners import Listener
+from harness.live_engine import LOOPS
 
 from airflow_provider_bedrock_llm.core.errors import (
     ConfigurationError,
@@ -58,7 +59,7 @@ def story_teller():
         yield endpoint
 
 
-@pytest.fixture(params=["threads", "asyncio"])
+@pytest.fixture(params=LOOPS)
 def listener(request, story_teller):
     story_teller.control.reset()
 

@@ -20,10 +20,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.config import Config
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
+from airflow_provider_bedrock_llm.aws.lean_transport import LeanTransport
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
-from airflow_provider_bedrock_llm.aws.transport import AioTransport
 from airflow_provider_bedrock_llm.core.access import AccessMethod, AccessOption
 from airflow_provider_bedrock_llm.core.config import Boto3Config, ParallelProcessingConfig, RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
@@ -96,10 +96,10 @@ def ours(url: str, load: Load, into: list[Figures]) -> None:
         settings = ClientSettings(
             lambda: boto3.session.Session(**KEYS), boto3_config, endpoint_url=url, keys_first=True
         )
-        clients = AioClients(settings)
+        transport = LeanTransport(settings)
         retry = RetryConfig(deadline_seconds=300.0)
         plan = RoutePlan([ModelChoice(MODEL)], [REGION], retry, access)
-        engine = AsyncEngine(AioTransport(clients), ConversePolicy(retry=retry), plan)
+        engine = AsyncEngine(transport, ConversePolicy(retry=retry), plan)
         config = ParallelProcessingConfig(max_concurrent_requests=load.in_flight)
 
         async def ask(calls: int) -> None:
@@ -119,7 +119,7 @@ def ours(url: str, load: Load, into: list[Figures]) -> None:
             with measured(load.calls, into):
                 await ask(load.calls)
         finally:
-            await clients.close()
+            await transport.close()
 
     asyncio.run(run())
 

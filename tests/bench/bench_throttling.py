@@ -15,10 +15,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
+from airflow_provider_bedrock_llm.aws.lean_transport import LeanTransport
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
-from airflow_provider_bedrock_llm.aws.transport import AioTransport
 from airflow_provider_bedrock_llm.core.access import AccessMethod, AccessOption
 from airflow_provider_bedrock_llm.core.config import Boto3Config, ParallelProcessingConfig, RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
@@ -61,10 +61,10 @@ def ours(url: str, models: Sequence[str], calls: int, in_flight: int) -> Outcome
         settings = ClientSettings(
             lambda: boto3.session.Session(**KEYS), boto3_config, endpoint_url=url, keys_first=True
         )
-        clients = AioClients(settings)
+        transport = LeanTransport(settings)
         retry = RetryConfig(deadline_seconds=300.0)
         plan = RoutePlan([ModelChoice(model) for model in models], [REGION], retry, access)
-        engine = AsyncEngine(AioTransport(clients), ConversePolicy(retry=retry), plan)
+        engine = AsyncEngine(transport, ConversePolicy(retry=retry), plan)
         batches = [[BedrockConverseRequest(MESSAGES, inference_config=SETTINGS) for _ in range(calls)]]
 
         async def next_batch() -> list[BedrockConverseRequest]:
@@ -75,7 +75,7 @@ def ours(url: str, models: Sequence[str], calls: int, in_flight: int) -> Outcome
         try:
             end = await ask_all(engine, next_batch, lambda _request, _response: None, config)
         finally:
-            await clients.close()
+            await transport.close()
         return Outcome(end.succeeded, time.perf_counter() - started)
 
     return asyncio.run(run())

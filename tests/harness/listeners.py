@@ -8,12 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from harness.async_transports import open_transport
 from harness.endpoint import KEYS, NOVA
 from harness.routes import make_plan
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.streaming import AsyncStreamEngine, StreamEngine
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.config import Boto3Config, RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.limiter import RouteBook
@@ -30,7 +31,7 @@ __all__ = ["Listener"]
 
 
 class Listener:
-    """Streams requests from a local endpoint through the engine of one mode: `threads` or `asyncio`."""
+    """Streams requests from a local endpoint through the engine for `threads`, or for a loop over a transport."""
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class Listener:
         hear: Callable[[StreamItem], None],
         items: int | None,
     ) -> None:
-        transport = AioTransport(AioClients(self.settings))
+        transport = open_transport(self.mode, self.settings)
         engine = AsyncStreamEngine(transport, self.policy, self.plan, self.book, plan_for=self.plan_for)
         try:
             async with aclosing(engine.stream(request, recovery)) as stream:

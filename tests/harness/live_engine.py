@@ -7,12 +7,13 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from harness.async_transports import ASYNC_TRANSPORTS, open_transport
 from harness.endpoint import KEYS, NOVA, say
 from harness.routes import direct_only, make_plan
 
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine, Engine
-from airflow_provider_bedrock_llm.aws.transport import AioTransport, BotoTransport
+from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.config import Boto3Config, RetryConfig
 from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.limiter import RouteBook
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
 
-LOOPS = ("threads", "asyncio")
+LOOPS = ("threads", *ASYNC_TRANSPORTS)
 HELLO = BedrockConverseRequest(say("Hello."), inference_config={"maxTokens": 50})
 
 
@@ -33,7 +34,7 @@ def keys_session() -> boto3.session.Session:
 
 
 class LiveEngine:
-    """An engine of either kind. `ask` takes any number of requests, which go out at once."""
+    """An engine for threads, or for an event loop over a transport. `ask` takes any number of requests at once."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class LiveEngine:
             gc.collect()
 
     async def _on_loop(self, requests: Sequence[BedrockConverseRequest]) -> list[BedrockResponse]:
-        transport = AioTransport(AioClients(self.settings))
+        transport = open_transport(self.loop, self.settings)
         engine = AsyncEngine(transport, self.policy, self.plan, self.book, plan_for=self.plan_for)
         try:
             return await asyncio.gather(*(engine.ask(request) for request in requests))
