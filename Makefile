@@ -9,7 +9,7 @@ BENCHES = $(subst /,.,$(basename $(sort $(wildcard tests/bench/bench_*.py))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test test-fast test-processes test-bare lint format bench matrix constraints catalog clean
+.PHONY: help venv demo test test-fast test-processes test-bare lint format bench docs matrix constraints catalog clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: venv ## what it costs: calls beside bare aiobotocore and boto3 in threads
 	@for each in $(BENCHES); do echo "== $$each"; PYTHONPATH=tests $(BIN)/python -m $$each || exit 1; done
 
 test: lint test-bare test-fast test-processes ## everything
+
+docs: venv ## build the documentation into .site, with every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --config-file .tools/mkdocs.yml
 
 matrix: venv ## the wheel against Python 3.11 to 3.13, Airflow 3.2 and 3.3, oldest and newest dependencies; an hour
 	$(BIN)/python .tools/matrix.py
@@ -67,5 +70,5 @@ catalog: venv ## write the catalog snapshot of the wheel anew
 	$(BIN)/python .tools/build_catalog.py
 
 clean: ## remove environments, caches and what the demo left
-	rm -rf .matrix .venv .venv-core .venv-aws .venv-botocore144 .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .matrix .site .venv .venv-core .venv-aws .venv-botocore144 .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
