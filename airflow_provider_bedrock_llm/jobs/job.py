@@ -20,6 +20,10 @@ from airflow_provider_bedrock_llm.core.config import (
 )
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+from airflow_provider_bedrock_llm.jobs.output_folder import mark_name
+from airflow_provider_bedrock_llm.jobs.output_format import OutputFormat
+from airflow_provider_bedrock_llm.jobs.shard import Shard, ShardOfSource
+from airflow_provider_bedrock_llm.jobs.sink import Sink
 from airflow_provider_bedrock_llm.jobs.source import Source
 from airflow_provider_bedrock_llm.jobs.source_files import FORMATS, format_of, may_name_several
 from airflow_provider_bedrock_llm.jobs.storage import Location, absolute_uri, open_location
@@ -31,7 +35,8 @@ ALL_COLUMNS = "*"
 
 _JOB_FILE = "job.json"
 _REQUESTS_FILE = "requests.jsonl"
-_OUTPUT_FILE = "output.jsonl"
+_OUTPUT_NAME = "output"
+_ROWS_FILE = "rows.jsonl"
 _MOST_TAGS = 16
 _LONGEST_TAG_CHARACTERS = 256
 _NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9\s:_@$#=/+,.-]")
@@ -74,6 +79,8 @@ class JobSpec:
         operation: `converse`, or `embed`: then the rendered template is the text to embed, and the request's
             `additional_model_request_fields` are the `EmbeddingSettings`.
         batch: role, place and limits of AWS batch jobs, which then answer what they can; None asks on demand.
+        sink: what the output looks like, and where else rows go.
+        shard: which part of the source this job takes; None for all. The output is a folder then.
 
     Raises:
         ConfigurationError: settings that contradict each other.
@@ -105,6 +112,8 @@ class JobSpec:
     output_uri: str | None = None
     operation: Literal["converse", "embed"] = "converse"
     batch: BatchOptions | None = None
+    sink: Sink = field(default_factory=Sink)
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         for name in ("job_uri", "source_uri", "output_uri"):
@@ -132,6 +141,7 @@ class JobSpec:
                 f"csv_delimiter={self.csv_delimiter!r} is not one character. Give one, such as ';'."
             )
         self._check_request()
+        self._check_partitions()
 
     @staticmethod
     def _check_model(model: str | Mapping[str, Any]) -> None:
@@ -153,6 +163,17 @@ class JobSpec:
                 f"It may have: {', '.join(sorted(allowed))}."
             )
 
+    def _check_partitions(self) -> None:
+        """A property of the answer is known by the schema, which another process may have to import."""
+        if self.output_schema is not None or ALL_COLUMNS in self.keep_columns:
+            return
+        known = {*self.keep_columns, "model", "region", "stop_reason"}
+        unknown = [column for column in self.sink.partition_by if column not in known]
+        if unknown:
+            raise ConfigurationError(
+                f"partition_by names {unknown[0]!r}, which the output does not have. Name it in keep_columns too."
+            )
+
     @property
     def folder(self) -> Location:
         """The job's folder."""
@@ -160,14 +181,47 @@ class JobSpec:
 
     @property
     def output(self) -> Location:
-        """The output file."""
+        """The output: a file, or a folder of parts."""
         if self.output_uri is None:
-            return self.folder.child(_OUTPUT_FILE)
+            return self.folder.child(
+                _OUTPUT_NAME if self.output_is_a_folder else f"{_OUTPUT_NAME}.{self.output_format.suffix}"
+            )
         return open_location(self.output_uri, "output")
 
     @property
-    def source(self) -> Source:
-        """The input."""
+    def output_format(self) -> OutputFormat:
+        """As it was given, else as the output's name tells."""
+        return self.sink.format_for(self.output_uri)
+
+    @property
+    def output_is_a_folder(self) -> bool:
+        """Partitions are folders, and shards put their parts side by side."""
+        return bool(self.sink.partition_by) or (self.shard is not None and self.output_uri is not None)
+
+    @property
+    def output_mark(self) -> Location:
+        """The file whose presence says that the output is whole."""
+        return self.output.child(mark_name(self.shard)) if self.output_is_a_folder else self.output
+
+    @property
+    def rows_are_the_output(self) -> bool:
+        """Whether the output is a plain file with a JSON line for every record."""
+        is_plain = self.output_format == OutputFormat("jsonl") and self.sink.failed_rows == "keep"
+        return is_plain and not self.output_is_a_folder
+
+    @property
+    def rows_file(self) -> Location:
+        """A JSON line for every record of the finished job."""
+        return self.output if self.rows_are_the_output else self.folder.child(_ROWS_FILE)
+
+    @property
+    def source(self) -> Source | ShardOfSource:
+        """The input, or this shard's part of it."""
+        whole = self._whole_source
+        return whole if self.shard is None else ShardOfSource(whole, self.shard, self.id_columns)
+
+    @property
+    def _whole_source(self) -> Source:
         if self.source_uri is None:
             return Source(self.folder.child(_REQUESTS_FILE), "jsonl")
         return Source(open_location(self.source_uri, "source"), self.source_format, self.csv_delimiter)

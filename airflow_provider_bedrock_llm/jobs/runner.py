@@ -91,7 +91,7 @@ def finished_manifest(spec: JobSpec, token: str | None = None) -> Manifest | Non
         return None
     if token is not None and manifest.token == token and manifest.state != "stopped":
         return manifest
-    if manifest.state != "succeeded" or manifest.counts.failed or not spec.output.exists():
+    if manifest.state != "succeeded" or manifest.counts.failed or not spec.output_mark.exists():
         return None
     return manifest if manifest.fingerprint == spec_fingerprint(spec) else None
 

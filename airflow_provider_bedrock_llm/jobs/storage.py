@@ -89,6 +89,10 @@ class Location(Protocol):
         """
         ...
 
+    def delete(self) -> None:
+        """Remove the file, if it is there."""
+        ...
+
     def writer(self) -> contextlib.AbstractContextManager[IO[bytes]]:
         """A stream that replaces the file when the block ends, and leaves it alone when the block raises."""
         ...
@@ -200,6 +204,11 @@ class LocalLocation:
                 return False
             _sync_folder(self._path.parent)
         return True
+
+    def delete(self) -> None:
+        """See `Location`."""
+        with _as_output_error(self._setting, self.uri):
+            self._path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[IO[bytes]]:
@@ -335,6 +344,13 @@ class ObjectLocation:
             except FileExistsError:
                 return False
         return True
+
+    def delete(self) -> None:
+        """See `Location`."""
+        with _as_output_error(self._setting, self._uri, Exception):
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(self._path)
+            self._forget()
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[IO[bytes]]:

@@ -13,6 +13,8 @@ from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.outcome import tags_of
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
+from airflow_provider_bedrock_llm.jobs.shard import Shard, fair_share
+from airflow_provider_bedrock_llm.jobs.sink import Sink, TableSink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +36,8 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         ValueError: an argument of the operator has a wrong value.
     """
     task_instance = context["ti"]
+    shard = None if operator.shard is None else Shard(**operator.shard)
+    parallel = operator.parallel_config or ParallelProcessingConfig(max_concurrent_requests=_DEFAULT_CONCURRENCY)
     return JobSpec(
         job_uri="/".join(
             [
@@ -57,7 +61,7 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         request=dict(operator.request_fields or {}),
         on_bad_record=operator.on_bad_record,
         dedupe=operator.dedupe,
-        parallel=operator.parallel_config or ParallelProcessingConfig(max_concurrent_requests=_DEFAULT_CONCURRENCY),
+        parallel=fair_share(parallel, shard),
         retry=operator.retry_config,
         boto3=operator.boto3_config,
         validation=operator.response_validation_config,
@@ -65,6 +69,8 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         bedrock_conn_id=operator.bedrock_conn_id,
         tags=tags_of(context),
         output_uri=operator.output_uri,
+        sink=_sink_of(operator),
+        shard=shard,
     )
 
 
@@ -72,6 +78,17 @@ def work_dir_of(given: str | None) -> str:
     """Where jobs keep their folders: as given, else as Airflow's configuration says, else under AIRFLOW_HOME."""
     home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
     return given or conf.get("bedrock_llm", "work_dir", fallback="") or f"{home}/bedrock_llm"
+
+
+def _sink_of(operator: BedrockParallelOperator) -> Sink:
+    conn_id, table = operator.output_conn_id, operator.output_table
+    return Sink(
+        format=operator.output_format,
+        partition_by=_names(operator.partition_by),
+        failed_rows=operator.failed_rows,
+        dead_letter_uri=operator.dead_letter_uri,
+        table=TableSink(conn_id or "", table or "", operator.output_columns) if conn_id or table else None,
+    )
 
 
 def _models_of(bedrock_conn_id: str) -> list[str]:

@@ -10,9 +10,11 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, JobStoppedError, LLMManagerError
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
-from airflow_provider_bedrock_llm.hooks.enrichment import open_hook, run_enrichment
+from airflow_provider_bedrock_llm.hooks.enrichment import load_job, open_hook, run_enrichment
 from airflow_provider_bedrock_llm.hooks.estimate import estimate_job
 from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure
+from airflow_provider_bedrock_llm.hooks.table_output import check_failures, unwritten_table, write_table
+from airflow_provider_bedrock_llm.jobs.dead_letters import job_of_dead_letters
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.question import request_rows
 from airflow_provider_bedrock_llm.jobs.runner import finished_manifest
@@ -67,7 +69,31 @@ class BedrockParallelOperator(BaseOperator):
         id_column: the column or columns that name a row; None names it by its content.
         keep_columns: input columns that the output carries, or "*" for all.
         output_schema: JSON Schema, pydantic class at module level, or the dotted path of one, that answers must fit.
-        output_uri: where the output goes; None for `output.jsonl` in the job's folder. Templated.
+        output_uri: where the output goes; None for `output.jsonl` in the job's folder. Its name tells the format:
+            `.jsonl`, `.csv` (each with `.gz` or `.zst` too) or `.parquet`. A folder with `partition_by` or `shard`.
+            Templated.
+        output_format: the format, where the name does not tell: `jsonl`, `csv`, `parquet`, `jsonl.gz`, ... Parquet and
+            CSV have the columns `id`, the kept ones, the answer (a column per property of `output_schema`),
+            `error_cause`, `error_message`, `stop_reason`, `model`, `region`, tokens, `cost_usd`. Types of the answer
+            come from the schema, nested values are structs and lists in Parquet and JSON text in CSV.
+        partition_by: columns (kept ones, or properties of the answer) that become folders, as in
+            `country=DE/part-0000.parquet`. A rerun replaces all parts, and the mark `_SUCCESS` says that it is whole.
+        failed_rows: `keep` rows without an answer in the output, with their error, or `drop` them from it.
+        dead_letter_uri: a JSONL file for rows without an answer: their columns and the cause, message and attempts.
+            Empty where none failed; one per shard. Templated.
+        output_conn_id: an Airflow connection to a database, for `output_table`. Templated.
+        output_table: a table that rows with an answer are upserted into, by the id columns, when the job has ended.
+            If that fails, the task's next try repeats that alone. Templated.
+        output_columns: the table's columns by those of the output; None for equal names. Then `id`, kept columns and
+            the answer must be in the table; error, model, tokens and cost are written where it has such columns.
+        accept_failures: the share of rows without an answer, 0.0 to 1.0, up to which the task succeeds; None for any
+            share below all. Above it the output is written, the table is not, and a retry asks only those rows.
+        retry_dead_letters: the job_uri or the dead letters of an earlier job: that job is run again as it was, asks
+            only the rows without an answer, and its output is made anew, complete. Nothing else is given then but
+            `accept_failures` and `deferrable`. Templated.
+        shard: `{"index": 0, "of": 4}`, this task's part of the source, from `plan_shards` by
+            `.partial(...).expand(shard=...)`. Rows are dealt by id. Concurrency and `tokens_per_minute` of
+            `parallel_config` are those of all shards together.
         source_format: `csv`, `jsonl` or `parquet`, where the names do not tell.
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: ask identical requests once.
@@ -92,7 +118,18 @@ class BedrockParallelOperator(BaseOperator):
         AirflowException: a retry of the task may help; it pays only for what is missing.
     """
 
-    template_fields: Sequence[str] = ("source", "output_uri", "work_dir", "models", "regions", "bedrock_conn_id")
+    template_fields: Sequence[str] = (
+        "source",
+        "output_uri",
+        "dead_letter_uri",
+        "output_conn_id",
+        "output_table",
+        "retry_dead_letters",
+        "work_dir",
+        "models",
+        "regions",
+        "bedrock_conn_id",
+    )
     operator_extra_links = (BedrockJobLink(), BedrockModelLink())
     answered_by: tuple[str, str] | None = None
     """Model id and region of most answers, once there are some."""
@@ -109,6 +146,16 @@ class BedrockParallelOperator(BaseOperator):
         keep_columns: str | Sequence[str] = (),
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
         output_uri: str | None = None,
+        output_format: str | None = None,
+        partition_by: str | Sequence[str] = (),
+        failed_rows: str = "keep",
+        dead_letter_uri: str | None = None,
+        output_conn_id: str | None = None,
+        output_table: str | None = None,
+        output_columns: Mapping[str, str] | None = None,
+        accept_failures: float | None = None,
+        retry_dead_letters: str | None = None,
+        shard: Mapping[str, int] | None = None,
         source_format: str | None = None,
         on_bad_record: str = "fail",
         dedupe: bool = False,
@@ -136,6 +183,16 @@ class BedrockParallelOperator(BaseOperator):
         self.keep_columns = keep_columns
         self.output_schema = output_schema
         self.output_uri = output_uri
+        self.output_format = output_format
+        self.partition_by = partition_by
+        self.failed_rows = failed_rows
+        self.dead_letter_uri = dead_letter_uri
+        self.output_conn_id = output_conn_id
+        self.output_table = output_table
+        self.output_columns = output_columns
+        self.accept_failures = accept_failures
+        self.retry_dead_letters = retry_dead_letters
+        self.shard = shard
         self.source_format = source_format
         self.on_bad_record = on_bad_record
         self.dedupe = dedupe
@@ -160,7 +217,7 @@ class BedrockParallelOperator(BaseOperator):
         try:
             spec, hook = self._describe(context)
             context["ti"].xcom_push(JOB_LINK_KEY, job_page(context["ti"]))
-            manifest = finished_manifest(spec, token)
+            manifest = finished_manifest(spec, token) or unwritten_table(spec, self.accept_failures)
             if manifest is None and self.estimate:
                 self._tell_estimate(context, spec, hook)
             if manifest is None and not self.deferrable:
@@ -192,6 +249,9 @@ class BedrockParallelOperator(BaseOperator):
 
     def _describe(self, context: Context) -> tuple[JobSpec, BedrockLLMHook]:
         """The job, checked as far as that costs nothing, in its folder."""
+        if self.retry_dead_letters is not None:
+            spec = self._described_before(self.retry_dead_letters)
+            return spec, open_hook(spec)
         if (self.source is None) == (self.requests is None):
             raise ConfigurationError("Give either `source` or `requests`. The task has both or neither.")
         if self.source is not None and not self.prompt:
@@ -216,6 +276,16 @@ class BedrockParallelOperator(BaseOperator):
         estimate = estimate_job(spec, hook, count_tokens=self.estimate == "count_tokens")
         self.log.info("%s", estimate.line)
         context["ti"].xcom_push("estimate", estimate.to_dict())
+
+    def _described_before(self, uri: str) -> JobSpec:
+        """The job of the dead letters, with everything that it asked."""
+        given = [name for name in ("source", "requests", "prompt", "shard", "output_uri") if getattr(self, name)]
+        if given:
+            raise ConfigurationError(
+                f"`retry_dead_letters` runs an earlier job as it was, so {given[0]!r} has no meaning beside it. "
+                "Leave it out; or give the dead letters as `source`, to ask those rows something else."
+            )
+        return load_job(job_of_dead_letters(uri))
 
     async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, token: str) -> Manifest:
         stop = asyncio.Event()
@@ -265,6 +335,11 @@ class BedrockParallelOperator(BaseOperator):
         for name in ("output_uri", "counts", "usage", "cost_usd"):
             task_instance.xcom_push(name, summary[name])
         if manifest.state == "succeeded" and (manifest.counts.succeeded or not manifest.counts.failed):
+            try:
+                check_failures(manifest, self.accept_failures)
+                write_table(load_job(manifest.job_uri), self.log)
+            except LLMManagerError as error:
+                raise airflow_error(error) from error
             return summary
         reason = manifest.error or "every row failed; the output says why"
         raise airflow_error(

@@ -73,6 +73,9 @@ class MemoryLocation:
         self.write(data)
         return True
 
+    def delete(self) -> None:
+        self._store.files.pop(self._path, None)
+
     @contextlib.contextmanager
     def writer(self) -> Iterator[IO[bytes]]:
         stream = io.BytesIO()
