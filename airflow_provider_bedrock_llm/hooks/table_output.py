@@ -114,18 +114,23 @@ def _is_written(spec: JobSpec) -> bool:
 def _write(spec: JobSpec, sink: TableSink) -> int:
     hook = _hook_of(sink)
     columns = columns_of(spec, read_rows(spec))
-    found = set(hook.dialect.get_column_names(sink.table) or ())
-    named = _named_columns(spec, sink, columns, found)
-    upsert = plan_upsert(hook, sink.table, list(named), [name for name in named if named[name][0] == "key"])
-    rows = (tuple(flat[part] for part in named.values()) for flat in _answered(spec, columns))
     count = 0
     with contextlib.closing(hook.get_conn()) as connection, contextlib.closing(connection.cursor()) as cursor:
+        named = _named_columns(spec, sink, columns, _columns_of_table(cursor, sink.table))
+        upsert = plan_upsert(hook, sink.table, list(named), [name for name in named if named[name][0] == "key"])
+        rows = (tuple(flat[part] for part in named.values()) for flat in _answered(spec, columns))
         while batch := list(islice(rows, _ROWS_PER_BATCH)):
             for statement in upsert:
                 cursor.executemany(statement.sql, [statement.values(row) for row in batch])
             connection.commit()
             count += len(batch)
     return count
+
+
+def _columns_of_table(cursor: Any, table: str) -> set[str]:
+    """Asked of the table itself: Airflow's dialects look elsewhere than where an unqualified name leads."""
+    cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - as the DAG names it
+    return {column[0] for column in cursor.description}
 
 
 def _hook_of(sink: TableSink) -> Any:
@@ -136,9 +141,16 @@ def _hook_of(sink: TableSink) -> Any:
             f"output_table={sink.table!r} needs the common-sql provider. "
             "Install it with pip install 'airflow-provider-bedrock-llm[sql]', and the provider of your database."
         ) from error
-    from airflow.providers.common.compat.sdk import BaseHook  # noqa: PLC0415
+    from airflow.providers.common.compat.sdk import AirflowException, BaseHook  # noqa: PLC0415
 
-    hook = BaseHook.get_connection(sink.conn_id).get_hook()
+    connection = BaseHook.get_connection(sink.conn_id)
+    try:
+        hook = connection.get_hook()
+    except AirflowException as error:
+        raise ConfigurationError(
+            f"output_conn_id={sink.conn_id!r} has the type {connection.conn_type!r}, and no hook for it is here: {error}. "
+            f"Install apache-airflow-providers-{connection.conn_type}, or name another connection."
+        ) from error
     if not isinstance(hook, DbApiHook):
         raise ConfigurationError(
             f"output_conn_id={sink.conn_id!r} is a connection of {type(hook).__name__}, which has no tables. "

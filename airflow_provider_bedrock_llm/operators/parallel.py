@@ -249,6 +249,10 @@ class BedrockParallelOperator(BaseOperator):
 
     def _describe(self, context: Context) -> tuple[JobSpec, BedrockLLMHook]:
         """The job, checked as far as that costs nothing, in its folder."""
+        if self.accept_failures is not None and not 0 <= self.accept_failures <= 1:
+            raise ConfigurationError(
+                f"accept_failures={self.accept_failures!r} is no share. Give 0.0 to 1.0: 0.01 accepts one row in 100."
+            )
         if self.retry_dead_letters is not None:
             spec = self._described_before(self.retry_dead_letters)
             return spec, open_hook(spec)
