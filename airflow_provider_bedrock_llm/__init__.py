@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.stream import StreamRecovery, StreamRestarted
     from airflow_provider_bedrock_llm.core.tools import Tool, ToolCall, ToolOutput, ToolRun
     from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+    from airflow_provider_bedrock_llm.jobs.shard import plan_shards
     from airflow_provider_bedrock_llm.operators.catalog import BedrockCatalogRefreshOperator
     from airflow_provider_bedrock_llm.operators.converse import BedrockConverseOperator
     from airflow_provider_bedrock_llm.operators.embed import BedrockEmbedOperator
@@ -113,6 +114,7 @@ _HOMES = {
     "core.stream": "StreamRecovery StreamRestarted",
     "core.tools": "Tool ToolCall ToolOutput ToolRun",
     "hooks.bedrock_llm": "BedrockLLMHook",
+    "jobs.shard": "plan_shards",
     "operators.catalog": "BedrockCatalogRefreshOperator",
     "operators.converse": "BedrockConverseOperator",
     "operators.embed": "BedrockEmbedOperator",
@@ -200,6 +202,7 @@ __all__ = [
     "create_assistant_message",
     "create_message",
     "create_user_message",
+    "plan_shards",
     "text_message",
 ]
 

@@ -148,7 +148,7 @@ def _hook_of(sink: TableSink) -> Any:
         hook = connection.get_hook()
     except AirflowException as error:
         raise ConfigurationError(
-            f"output_conn_id={sink.conn_id!r} has the type {connection.conn_type!r}, and no hook for it is here: {error}. "
+            f"output_conn_id={sink.conn_id!r} has the type {connection.conn_type!r}, which no hook is for: {error}. "
             f"Install apache-airflow-providers-{connection.conn_type}, or name another connection."
         ) from error
     if not isinstance(hook, DbApiHook):

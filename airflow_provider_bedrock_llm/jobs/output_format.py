@@ -180,7 +180,7 @@ def arrow(what: str) -> Any:
         ConfigurationError: it is not installed.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        import pyarrow as pa  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigurationError(
             f"The output has {what}, which needs pyarrow. "

@@ -33,7 +33,7 @@ def write_parquet(
         OutputError: a value does not fit its column.
     """
     pa = arrow("Parquet")
-    from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
 
     schema = arrow_schema(columns, without)
     group: list[dict[str, Any]] = []

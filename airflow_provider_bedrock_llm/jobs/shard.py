@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
-    from airflow_provider_bedrock_llm.jobs.source import Row, Source
+    from airflow_provider_bedrock_llm.jobs.row import Row
+    from airflow_provider_bedrock_llm.jobs.source import Source
     from airflow_provider_bedrock_llm.jobs.storage import Location
 
 __all__ = ["Shard", "ShardOfSource", "fair_share", "plan_shards"]

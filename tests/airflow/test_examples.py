@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness.airflow_home import airflow_db, dags_of, run_dag, task_result
+from pyarrow.dataset import dataset
 
 __all__ = ["airflow_db"]
 
@@ -107,6 +109,17 @@ def test_decorators(run_example):
     topics = task_result(run, "topics")
     assert topics.keys() == {"t1", "t2", "t3"}
     assert set(topics.values()) <= {"delivery", "billing", "praise", "other"}
+
+
+def test_shards_to_parquet(run_example, connected, tmp_path):
+    run = run_example("shards_to_parquet")
+    instances = [instance for instance in run.get_task_instances() if instance.task_id == "enrich"]
+    assert sorted(instance.map_index for instance in instances) == [0, 1, 2]
+    table = dataset(tmp_path / "jobs" / "reviews_by_mood", format="parquet", partitioning="hive").to_table()
+    with (FOLDER / "data" / "amazon_reviews.csv").open(newline="") as file:
+        assert sorted(table.column("id").to_pylist()) == sorted(row["review_id"] for row in csv.DictReader(file))
+    assert set(table.column("mood").to_pylist()) <= {"glad", "neutral", "cross"}
+    assert connected.control.stats().calls == 3708
 
 
 REST = [path for path in EXAMPLES if f"test_{path.stem.partition('_')[2]}" not in globals()]
