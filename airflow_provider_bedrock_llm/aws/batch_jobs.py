@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from airflow_provider_bedrock_llm.core.transport import Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_bedrock_llm.aws.clients import AioClients
+    from airflow_provider_bedrock_llm.aws.clients import Clients
 
 __all__ = ["BatchJobs"]
 
@@ -24,11 +25,11 @@ class BatchJobs:
     """Batch jobs of an account in one region.
 
     Args:
-        clients: of the running event loop.
+        clients: for threads, which is where the few calls of a job are made.
         region: where the jobs run.
     """
 
-    def __init__(self, clients: AioClients, region: str) -> None:
+    def __init__(self, clients: Clients, region: str) -> None:
         self._clients = clients
         self._region = region
 
@@ -67,16 +68,16 @@ class BatchJobs:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._clients.close()
+        await asyncio.to_thread(self._clients.close)
 
     async def _call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | Failure:
         started = time.monotonic()
         try:
-            client = await self._clients.engine_client(_SERVICE, self._region)
-            reply: dict[str, Any] = await getattr(client, operation)(**arguments)
+            client = await asyncio.to_thread(self._clients.engine_client, _SERVICE, self._region)
+            reply: dict[str, Any] = await asyncio.to_thread(getattr(client, operation), **arguments)
         except EXPECTED as error:
             failure = failure_from(error, time.monotonic() - started)
             if failure.code in {"ExpiredTokenException", "ExpiredToken"}:
-                await self._clients.renew()
+                self._clients.renew()
             return failure
         return reply

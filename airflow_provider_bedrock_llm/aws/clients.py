@@ -102,6 +102,13 @@ class Clients:
             self._clients.clear()
             self._session = None
 
+    def close(self) -> None:
+        """Close every connection: boto3 does so only when told."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
     def _client(self, service: str, region: str | None, *, engine: bool) -> Any:
         key = (service, region, engine)
         client = self._clients.get(key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.aws.batch_jobs import BatchJobs
 from airflow_provider_bedrock_llm.aws.batch_store import BatchStore
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients
+from airflow_provider_bedrock_llm.aws.clients import Clients
 from airflow_provider_bedrock_llm.core.batch_record import BatchDialogue
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.jobs.batch_run import BatchDesk
@@ -51,7 +51,7 @@ async def open_desk(hook: BedrockLLMHook, spec: JobSpec) -> AsyncIterator[BatchD
     if spec.operation != "converse":
         raise ConfigurationError("mode='batch' takes Converse requests only. Use mode='on_demand' for embeddings.")
     route = batch_route(hook)
-    calls = BatchJobs(AioClients(hook.client_settings), route.region)
+    calls = BatchJobs(Clients(hook.client_settings), route.region)
     store = await asyncio.to_thread(lambda: BatchStore(Clients(s3_settings(hook)), route.region))
     try:
         yield BatchDesk(options, BatchDialogue(hook.policy(), route), calls, store, route.model_id)
@@ -69,7 +69,7 @@ async def stop_jobs_of(hook: BedrockLLMHook, job_uri: str) -> list[str]:
     spec = await asyncio.to_thread(JobSpec.load, job_uri)
     if spec.batch is None:
         return []
-    calls = BatchJobs(AioClients(hook.client_settings), batch_route(hook).region)
+    calls = BatchJobs(Clients(hook.client_settings), batch_route(hook).region)
     try:
         return await stop_batch_jobs(spec.folder, job_uri, calls)
     finally:

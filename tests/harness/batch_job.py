@@ -14,7 +14,7 @@ from harness.store import BUCKET, ROLE
 
 from airflow_provider_bedrock_llm.aws.batch_jobs import BatchJobs
 from airflow_provider_bedrock_llm.aws.batch_store import BatchStore
-from airflow_provider_bedrock_llm.aws.clients import AioClients, Clients, ClientSettings
+from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.core.batch_options import BatchOptions
 from airflow_provider_bedrock_llm.core.batch_plan import BatchLimits
 from airflow_provider_bedrock_llm.core.batch_record import BatchDialogue
@@ -64,7 +64,7 @@ async def desk_of(
 ) -> AsyncIterator[BatchDesk]:
     """A desk on the current event loop; `calls` and `place` may wrap what calls and what reads and writes."""
     settings = ClientSettings(keys_session, endpoint_url=endpoint.url, keys_first=True)
-    jobs = BatchJobs(AioClients(settings), ROUTE.region)
+    jobs = BatchJobs(Clients(settings), ROUTE.region)
     s3 = BatchStore(Clients(ClientSettings(keys_session, endpoint_url=store.url)), ROUTE.region)
     dialogue = BatchDialogue(ConversePolicy(prices_for=lambda *_: PRICES, **policy), ROUTE)
     try:
