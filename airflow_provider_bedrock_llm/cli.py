@@ -12,6 +12,7 @@ from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_c
 
 from airflow_provider_bedrock_llm.cli_check import CHECK_COMMAND
 from airflow_provider_bedrock_llm.cli_converse import CHAT_COMMAND, CONVERSE_COMMAND
+from airflow_provider_bedrock_llm.cli_estimate import ESTIMATE_COMMAND
 from airflow_provider_bedrock_llm.cli_job import JOB_COMMAND
 from airflow_provider_bedrock_llm.cli_models import MODELS_COMMAND
 
@@ -44,6 +45,7 @@ def get_cli_commands() -> list[GroupCommand]:
                 CHECK_COMMAND,
                 CONVERSE_COMMAND,
                 CHAT_COMMAND,
+                ESTIMATE_COMMAND,
                 ActionCommand(
                     name="local-endpoint",
                     help="Run a stand-in for Bedrock on this machine, for demos and DAG tests",
