@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
+from airflow_provider_bedrock_llm.cli_job_work import EXPORT_COMMAND, RESUME_COMMAND
+
 if TYPE_CHECKING:
     import argparse
 
@@ -18,7 +20,7 @@ _JOB_URI = Arg(("job_uri",), help="the job's folder, as the task's log and its X
 
 JOB_COMMAND = GroupCommand(
     name="job",
-    help="Look at enrichment jobs",
+    help="Look at enrichment jobs, go on with them, take their rows",
     subcommands=[
         ActionCommand(
             name="show",
@@ -32,6 +34,8 @@ JOB_COMMAND = GroupCommand(
             func=lazy_load_command(f"{__name__}.job_watch"),
             args=(_JOB_URI,),
         ),
+        RESUME_COMMAND,
+        EXPORT_COMMAND,
     ],
 )
 
