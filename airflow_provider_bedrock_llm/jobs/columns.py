@@ -204,7 +204,7 @@ def _kind(schema: Any, definitions: Mapping[str, Any], depth: int) -> Kind:
         return Kind("array", items=_kind(items, definitions, depth - 1)) if items else JSON
     if names == "object":
         members = schema.get("properties") or {}
-        if not members or schema.get("additionalProperties") not in {None, False}:
+        if not members or schema.get("additionalProperties"):
             return JSON
         return Kind("object", members={name: _kind(part, definitions, depth - 1) for name, part in members.items()})
     return _PLAIN.get(str(names), JSON)
@@ -244,14 +244,14 @@ def fit(value: Any, kind: Kind) -> Any:
         if not isinstance(value, dict):
             raise ValueError(kind.name)
         return {name: fit(value.get(name), member) for name, member in kind.members.items()}
-    if kind is INTEGER:
+    if kind == INTEGER:
         whole = int(value)
         if whole != value or not -_INT64 <= whole < _INT64:
             raise ValueError(kind.name)
         return whole
-    if kind is NUMBER:
+    if kind == NUMBER:
         return float(value)
-    if kind is BOOLEAN:
+    if kind == BOOLEAN:
         return bool(value)
     return _text(value)
 

@@ -1,6 +1,9 @@
 """A whole job on object storage, reached as Airflow reaches it."""
 
+import csv
+import gzip
 import json
+from dataclasses import replace
 
 import pytest
 from harness.job_engine import CountingEngine
@@ -10,6 +13,7 @@ from airflow_provider_bedrock_llm.core.errors import LeaseLostError
 from airflow_provider_bedrock_llm.jobs.lease import take_lease
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.runner import run_job
+from airflow_provider_bedrock_llm.jobs.sink import Sink
 from airflow_provider_bedrock_llm.jobs.storage import open_location
 
 pytest.importorskip("airflow.sdk")
@@ -17,17 +21,24 @@ pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")
 
 
-@pytest.fixture
-def bucket(monkeypatch):
+@pytest.fixture(scope="module")
+def store():
+    """One server for all tests here: fsspec keeps the connection of a URI as long as the process lives."""
     server = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     extra = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(connection))
-    open_location("s3://store@jobs", "work_dir")._fs.mkdir("jobs")
-    yield "s3://store@jobs"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_CONN_STORE", json.dumps(connection))
+        open_location("s3://store@jobs", "work_dir")._fs.mkdir("jobs")
+        yield "s3://store@jobs"
     server.stop()
+
+
+@pytest.fixture
+def bucket(store, request):
+    return f"{store}/{request.node.name}"
 
 
 @pytest.fixture
@@ -58,3 +69,29 @@ async def test_a_job_on_s3_is_resumed_fenced_and_exact(spec):
     assert manifest.counts.reused > 0
     assert Manifest.load(spec.folder) == manifest
     assert manifest.output_uri == f"{spec.job_uri}/output.jsonl"
+
+
+async def test_partitions_on_s3_are_replaced_whole(spec, bucket):
+    sink = Sink(format="parquet", partition_by=("kind",), dead_letter_uri=f"{bucket}/dead.jsonl")
+    first = replace(spec, output_uri=f"{bucket}/out", keep_columns=("kind",), sink=sink)
+    await run_job(first, CountingEngine(), pace=QUICK)
+    assert _keys(first.output) == ["_SUCCESS", *(f"kind={kind}/part-0000.parquet" for kind in range(3))]
+
+    few = [row for row in rows_of(60) if row["kind"] == 1]
+    open_location(spec.source_uri, "source").write("".join(json.dumps(row) + "\n" for row in few).encode())
+    second = CountingEngine()
+    await run_job(replace(first, sink=replace(sink, format="csv.gz")), second, pace=QUICK)
+
+    assert second.calls == 0
+    assert _keys(first.output) == ["_SUCCESS", "kind=1/part-0000.csv.gz"]
+    text = gzip.decompress(first.output.child("kind=1").child("part-0000.csv.gz").read()).decode()
+    assert [line["id"] for line in csv.DictReader(text.splitlines())] == [row["id"] for row in few]
+    assert open_location(f"{bucket}/dead.jsonl", "dead").read() == b""
+
+
+def _keys(folder, prefix=""):
+    return sorted(
+        key
+        for name in folder.names()
+        for key in (_keys(folder.child(name), f"{prefix}{name}/") if "=" in name else [f"{prefix}{name}"])
+    )
