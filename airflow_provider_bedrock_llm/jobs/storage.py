@@ -81,6 +81,10 @@ class Location(Protocol):
         """Replace the file: afterwards it is whole, and it survives a power cut where the storage can promise that."""
         ...
 
+    def remove(self) -> None:
+        """Delete the file, if it is there."""
+        ...
+
     def create(self, data: bytes) -> bool:
         """Write the file if it is not there.
 
@@ -190,6 +194,11 @@ class LocalLocation:
         """See `Location`."""
         with self.writer() as stream:
             stream.write(data)
+
+    def remove(self) -> None:
+        """See `Location`."""
+        with _as_output_error(self._setting, self.uri):
+            self._path.unlink(missing_ok=True)
 
     def create(self, data: bytes) -> bool:
         """See `Location`."""
@@ -333,6 +342,12 @@ class ObjectLocation:
         with _as_output_error(self._setting, self._uri, Exception):
             self._make_folder()
             self._fs.pipe_file(self._path, data)
+
+    def remove(self) -> None:
+        """See `Location`."""
+        with _as_output_error(self._setting, self._uri, Exception), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path)
+            self._forget()
 
     def create(self, data: bytes) -> bool:
         """See `Location`. S3 gets a conditional put."""

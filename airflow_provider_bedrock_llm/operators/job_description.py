@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.outcome import tags_of
+from airflow_provider_bedrock_llm.hooks.sql_rows import query_of, sql_hook, stream_rows
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.shard import Shard, fair_share
 from airflow_provider_bedrock_llm.jobs.sink import Sink, TableSink
+from airflow_provider_bedrock_llm.jobs.snapshot import SNAPSHOT_FORMAT, snapshot_uri, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
 
-__all__ = ["describe_job", "work_dir_of"]
+__all__ = ["check_source", "describe_job", "is_from_database", "with_rows_of_database", "work_dir_of"]
 
 _DEFAULT_CONCURRENCY = 50
 
@@ -38,20 +42,24 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
     task_instance = context["ti"]
     shard = None if operator.shard is None else Shard(**operator.shard)
     parallel = operator.parallel_config or ParallelProcessingConfig(max_concurrent_requests=_DEFAULT_CONCURRENCY)
+    job_uri = "/".join(
+        [
+            work_dir_of(operator.work_dir).rstrip("/"),
+            task_instance.dag_id,
+            task_instance.run_id.replace("/", "_"),
+            task_instance.task_id,
+            str(task_instance.map_index),
+        ]
+    )
+    source_uri, source_format = operator.source, operator.source_format
+    if is_from_database(operator):
+        source_uri, source_format = snapshot_uri(job_uri, str(task_instance.id)), SNAPSHOT_FORMAT
     return JobSpec(
-        job_uri="/".join(
-            [
-                work_dir_of(operator.work_dir).rstrip("/"),
-                task_instance.dag_id,
-                task_instance.run_id.replace("/", "_"),
-                task_instance.task_id,
-                str(task_instance.map_index),
-            ]
-        ),
+        job_uri=job_uri,
         models=tuple(operator.models or _models_of(operator.bedrock_conn_id)),
         prompt_template=operator.prompt,
-        source_uri=operator.source,
-        source_format=operator.source_format,
+        source_uri=source_uri,
+        source_format=source_format,
         id_columns=_names(operator.id_column),
         keep_columns=_names(operator.keep_columns),
         system_template=operator.system,
@@ -72,6 +80,44 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         sink=_sink_of(operator),
         shard=shard,
     )
+
+
+def check_source(operator: BedrockParallelOperator) -> None:
+    """Hold the arguments about the rows against each other.
+
+    Raises:
+        ConfigurationError: none of them is given or several are, or what one needs is missing.
+    """
+    sources = ("source", "requests", "sql", "table")
+    given = [name for name in sources if getattr(operator, name) is not None]
+    if len(given) != 1:
+        raise ConfigurationError(
+            "Give either `source` or `requests`, or the rows of a database by `sql` or `table`. "
+            f"The task has {' and '.join(given) or 'none of them'}."
+        )
+    if given != ["requests"] and not operator.prompt:
+        raise ConfigurationError(f"`{given[0]}` needs a `prompt` template. Give one over its columns.")
+    if is_from_database(operator) and not operator.source_conn_id:
+        raise ConfigurationError(f"`{given[0]}` needs `source_conn_id`. Name the Airflow connection to the database.")
+
+
+def is_from_database(operator: BedrockParallelOperator) -> bool:
+    """Whether a query gives the rows."""
+    return operator.sql is not None or operator.table is not None
+
+
+def with_rows_of_database(operator: BedrockParallelOperator, spec: JobSpec, token: str) -> JobSpec:
+    """The job with its query's rows in its folder. Blocks while the query runs.
+
+    Raises:
+        ConfigurationError: the connection is not one to a database.
+        SourceError: the database refuses the query, or a row holds what JSON cannot.
+    """
+    hook = sql_hook(str(operator.source_conn_id))
+    query = query_of(operator.sql, operator.table, spec.id_columns)
+    snapshot = take_snapshot(spec, token, lambda: stream_rows(hook, query))
+    operator.log.info("The snapshot of the query has %d rows.", snapshot.rows)
+    return replace(spec, source_uri=snapshot_uri(spec.job_uri, snapshot.token))
 
 
 def work_dir_of(given: str | None) -> str:

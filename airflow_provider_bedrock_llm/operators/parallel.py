@@ -19,7 +19,12 @@ from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.question import request_rows
 from airflow_provider_bedrock_llm.jobs.runner import finished_manifest
 from airflow_provider_bedrock_llm.jobs.storage import open_location
-from airflow_provider_bedrock_llm.operators.job_description import describe_job
+from airflow_provider_bedrock_llm.operators.job_description import (
+    check_source,
+    describe_job,
+    is_from_database,
+    with_rows_of_database,
+)
 from airflow_provider_bedrock_llm.operators.links import (
     JOB_LINK_KEY,
     BedrockJobLink,
@@ -63,6 +68,13 @@ class BedrockParallelOperator(BaseOperator):
             (`s3://bucket/in/*.parquet`) or a folder, whose files are read by name. Text may be compressed (`.gz`,
             `.zst`); Parquet and `.zst` need the extra `parquet`. Dates of Parquet are ISO text in a row, bytes base64
             text, lists and structs stay what they are. Templated.
+        sql: a SELECT whose rows are the source; with `id_column` they come in its order. The worker streams them into
+            the job's folder before the job starts, so triggerers need no database. Each try of the task takes them
+            anew, and asks only for those that changed; while the job still runs elsewhere, its rows stay. Dates become
+            ISO text, decimals numbers, bytes base64 text. Needs the extra `sql`. Templated, also from a `.sql` file.
+        table: a table whose rows are the source, instead of `sql`. Templated.
+        source_conn_id: the Airflow connection to the database of `sql` or `table`; any whose hook is a `DbApiHook`.
+            Templated.
         requests: requests instead of `source` and `prompt`, for a few hundred at most.
         prompt: the user's message, a Jinja template over the row's columns, rendered per row and never by Airflow.
         system: the system prompt, likewise.
@@ -121,6 +133,9 @@ class BedrockParallelOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "source",
+        "sql",
+        "table",
+        "source_conn_id",
         "output_uri",
         "dead_letter_uri",
         "output_conn_id",
@@ -131,6 +146,7 @@ class BedrockParallelOperator(BaseOperator):
         "regions",
         "bedrock_conn_id",
     )
+    template_ext: Sequence[str] = (".sql",)
     operator_extra_links = (BedrockJobLink(), BedrockModelLink())
     answered_by: tuple[str, str] | None = None
     """Model id and region of most answers, once there are some."""
@@ -140,6 +156,9 @@ class BedrockParallelOperator(BaseOperator):
         self,
         *,
         source: str | None = None,
+        sql: str | None = None,
+        table: str | None = None,
+        source_conn_id: str | None = None,
         requests: Iterable[BedrockConverseRequest | Mapping[str, Any]] | None = None,
         prompt: str | None = None,
         system: str | None = None,
@@ -177,6 +196,9 @@ class BedrockParallelOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
+        self.sql = sql
+        self.table = table
+        self.source_conn_id = source_conn_id
         self.requests = requests
         self.prompt = prompt
         self.system = system
@@ -257,10 +279,7 @@ class BedrockParallelOperator(BaseOperator):
         if self.retry_dead_letters is not None:
             spec = self._described_before(self.retry_dead_letters)
             return spec, open_hook(spec)
-        if (self.source is None) == (self.requests is None):
-            raise ConfigurationError("Give either `source` or `requests`. The task has both or neither.")
-        if self.source is not None and not self.prompt:
-            raise ConfigurationError("`source` needs a `prompt` template. Give one over the source's columns.")
+        check_source(self)
         try:
             spec = self._spec(context)
         except ValueError as error:
@@ -269,6 +288,8 @@ class BedrockParallelOperator(BaseOperator):
             ) from error
         hook = open_hook(spec)
         hook.plan()
+        if is_from_database(self):
+            spec = with_rows_of_database(self, spec, str(context["ti"].id))
         if self.requests is not None:
             spec.keep_requests(request_rows(self.requests))
         spec.save()
@@ -284,7 +305,11 @@ class BedrockParallelOperator(BaseOperator):
 
     def _described_before(self, uri: str) -> JobSpec:
         """The job of the dead letters, with everything that it asked."""
-        given = [name for name in ("source", "requests", "prompt", "shard", "output_uri") if getattr(self, name)]
+        given = [
+            name
+            for name in ("source", "sql", "table", "requests", "prompt", "shard", "output_uri")
+            if getattr(self, name)
+        ]
         if given:
             raise ConfigurationError(
                 f"`retry_dead_letters` runs an earlier job as it was, so {given[0]!r} has no meaning beside it. "
