@@ -9,7 +9,7 @@ BENCHES = $(subst /,.,$(basename $(sort $(wildcard tests/bench/bench_*.py))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test test-fast test-processes test-bare lint format bench docs matrix constraints catalog clean
+.PHONY: help venv demo test test-fast test-processes test-bare soak lint format bench docs matrix constraints catalog clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,13 @@ matrix: venv ## the wheel against Python 3.11 to 3.13, Airflow 3.2 and 3.3, olde
 	$(BIN)/python .tools/matrix.py
 
 test-fast: venv .venv-botocore144/.ready ## all tests but those that start real Airflow processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes and not soak"
 
 test-processes: venv ## the tests that start real Airflow processes; minutes
 	$(BIN)/python -m pytest -m processes
+
+soak: venv ## one job of 20,000 rows; worker and triggerers killed or frozen twenty times; some ten minutes
+	$(BIN)/python -m pytest -s -m soak tests/airflow/test_soak.py
 
 test-bare: .venv-core/.ready .venv-aws/.ready ## tests/core without Airflow and boto, tests/aws without Airflow
 	.venv-core/bin/python -m pytest tests/core

@@ -148,6 +148,27 @@ class AirflowStack:
         else:
             self._processes[name].signal(signum)
 
+    def shut_down(self, name: str, *, timeout_seconds: float = 30, with_all: bool = True) -> None:
+        """Ask a process to end with SIGTERM, as deployments do, and return when it has.
+
+        Args:
+            name: of the process.
+            timeout_seconds: then it is killed.
+            with_all: ask all that it started as well, as an init process may do, and not only the process itself.
+        """
+        process = self._processes[name]
+        if with_all:
+            process.signal(signal.SIGTERM)
+        else:
+            os.kill(process.pid, signal.SIGTERM)
+        process.wait(timeout_seconds)
+        process.kill()
+        del self._processes[name]
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process was started and has not ended."""
+        return name in self._processes and self._processes[name].exit_status() is None
+
     def restart(self, name: str) -> None:
         """Start a process (again), ending the one of that name where it still runs. Returns at once."""
         if process := self._processes.get(name):
@@ -186,6 +207,16 @@ class AirflowStack:
             if error.status != _HTTP_CONFLICT:
                 raise
             self.rest("PATCH", f"/api/v2/connections/{connection_id}", body)
+
+    def add_bedrock_connection(self, endpoint_url: str, access_key: str = "AKIAIOSFODNN7EXAMPLE") -> None:
+        """The connection bedrock_llm_default to a local endpoint."""
+        self.add_connection(
+            "bedrock_llm_default",
+            "bedrockllm",
+            login=access_key,
+            password="no-secret",  # noqa: S106 - the endpoint knows none
+            extra={"endpoint_url": endpoint_url, "region_name": "us-east-1"},
+        )
 
     def wait_for_dag(self, dag_id: str, *, timeout_seconds: float = 60) -> None:
         """Wait until the DAG processor has read the DAG; an import error of any DAG file ends the wait."""

@@ -94,7 +94,8 @@ def run_cell(cell: Cell, wheel: Path, tests: list[str], workers: str, *, keep: b
         install(cell, wheel, python)
         tree = copy_without_package(folder / "tree")
         ran = subprocess.run(
-            [python.parent / "pytest", "-q", "-n", workers, "--dist", "loadfile", "-m", "not processes", *tests,
+            [python.parent / "pytest", "-q", "-n", workers, "--dist", "loadfile", "-m", "not processes and not soak",
+             *tests,
              *(f"--ignore={path}" for path in OWN_TO_THE_REPOSITORY)],
             cwd=tree, check=False,
         )  # fmt: skip

@@ -13,6 +13,7 @@ import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -22,13 +23,16 @@ from airflow_provider_bedrock_llm.jobs.storage import open_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from harness.airflow_processes import AirflowStack
 
     from airflow_provider_bedrock_llm.local.endpoint import SpawnedEndpoint
 
 TASK_ID = "enrich"
+TRIGGERERS = ("triggerer-1", "triggerer-2")
+
+_CUT_TO_WRITTEN_SECONDS = 0.5
+"""A part is cut first, then written and synced; what is answered in between goes into the next one."""
 
 DAG_FILE = """
     import datetime
@@ -186,7 +190,7 @@ class InterruptedRun:
 
     def wait_until_kept(self, share: float) -> None:
         """Wait until a share of the rows is in the folder; and see to it that the job is not at its end."""
-        wait_until(lambda: len(set(self.kept_ids)) >= share * self.workload.rows)
+        wait_until(lambda: len(set(self.kept_ids)) >= share * self.workload.rows, 300)
         assert len(set(self.kept_ids)) < self.workload.rows, "the job had ended: nothing would be tested"
 
     @property
@@ -197,10 +201,32 @@ class InterruptedRun:
         return psutil.Process(int(manifest.runner["pid"]))
 
     @property
+    def epoch(self) -> int:
+        """How many runners the job has had."""
+        manifest = self.manifest
+        return manifest.epoch if manifest is not None else 0
+
+    @property
+    def session(self) -> int:
+        """Of the process that runs the job; 0 where it is gone."""
+        try:
+            return os.getsid(self.process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            return 0
+
+    @property
+    def ended_since_flush(self) -> int:
+        """Calls that ended since the newest part of the results was cut, as far as the endpoint's log goes."""
+        place = self.folder.child("results")
+        newest = max(Path(place.child(name).uri).stat().st_mtime for name in place.names())
+        ended = [call["started_at"] + call["seconds"] for call in self.endpoint.control.calls(1_000)]
+        return sum(at > newest - _CUT_TO_WRITTEN_SECONDS for at in ended)
+
+    @property
     def triggerer(self) -> str:
-        """The name of the triggerer that runs the job."""
-        session = os.getsid(self.process.pid)
-        return next(name for name in ("triggerer-1", "triggerer-2") if self.airflow.pid(name) == session)
+        """The name of the triggerer that runs the job; empty where none does."""
+        session = self.session
+        return next((name for name in TRIGGERERS if self.airflow.pid(name) == session), "")
 
     def set_state(self, state: str) -> None:
         """Mark the task as somebody does in the UI."""
