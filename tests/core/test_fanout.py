@@ -85,6 +85,16 @@ def test_what_is_under_way_is_counted_after_the_stop():
     assert (run.succeeded, run.failed, run.in_flight) == (2, 1, 0)
 
 
+def test_a_request_that_was_not_sent_counts_as_never_started_and_nothing_follows_it():
+    run = fanout()
+    run.start()
+    run.start()
+    run.withdraw("a stop was asked for")
+    run.finish()
+    assert (run.started, run.succeeded, run.failed, run.in_flight) == (1, 1, 0, 0)
+    assert run.stopped_because == "a stop was asked for"
+
+
 def test_the_first_reason_to_stop_stays():
     run = fanout()
     run.stop("first")

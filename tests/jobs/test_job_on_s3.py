@@ -9,7 +9,7 @@ import pytest
 from harness.job_engine import CountingEngine
 from harness.job_folder import QUICK, assert_exact, job_of, rows_of
 
-from airflow_provider_bedrock_llm.core.errors import LeaseLostError
+from airflow_provider_bedrock_llm.core.errors import LeaseLostError, OutputError
 from airflow_provider_bedrock_llm.jobs.lease import take_lease
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.runner import run_job
@@ -95,3 +95,17 @@ def _keys(folder, prefix=""):
         for name in folder.names()
         for key in (_keys(folder.child(name), f"{prefix}{name}/") if "=" in name else [f"{prefix}{name}"])
     )
+
+
+def test_a_store_that_is_away_is_told_as_locations_tell_it(monkeypatch):
+    extra = {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps(connection))
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    away = open_location("s3://away@jobs/folder/file", "work_dir")
+    for read in (away.read, away.fingerprint, away.open):
+        with pytest.raises(OSError, match="folder/file"):
+            read()
+    for ask in (away.exists, lambda: away.write(b"x")):
+        with pytest.raises(OutputError, match="what was kept before stays kept"):
+            ask()
