@@ -90,10 +90,10 @@ def _connection_fields() -> dict[str, Any]:
             enum=["eu", "us", "us-gov", "ca", "jp", "au", "in", "apac"],
         ),
         "read_timeout": _field(
-            "Read timeout", "Seconds to wait for an answer. 600 if empty.", "number", _NETWORK, exclusiveMinimum=0
+            "Read timeout", "Seconds to wait for an answer. 600 if empty.", "number", _NETWORK, minimum=1
         ),
         "connect_timeout": _field(
-            "Connect timeout", "Seconds to wait for a connection. 60 if empty.", "number", _NETWORK, exclusiveMinimum=0
+            "Connect timeout", "Seconds to wait for a connection. 60 if empty.", "number", _NETWORK, minimum=1
         ),
         "max_pool_connections": _field(
             "Pool",
@@ -154,7 +154,10 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "host"],
                     "relabeling": {"login": "AWS access key id", "password": "AWS secret access key"},
-                    "placeholders": {"login": "empty: another way of authentication", "port": "443"},
+                    "placeholders": {
+                        "login": "empty: another way of authentication",
+                        "port": "443, which Airflow 3.3's Test button needs",
+                    },
                 },
                 "conn-fields": _connection_fields(),
             }

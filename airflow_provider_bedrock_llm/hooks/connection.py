@@ -5,6 +5,7 @@ None and "" mean unset: Airflow's form writes every field of it into the extras,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ __all__ = ["BedrockConnection", "parse_connection"]
 
 _BOTO3_FIELDS = ("read_timeout", "connect_timeout", "max_pool_connections", "retries_max_attempts")
 _RETRY_FIELDS = ("retry_strategy", "max_retries", "data_residency")
+_ADDRESS = re.compile(r"https?://[^\s/]+")
 _BORROWED = ("role_arn", "external_id", "profile_name", "aws_session_token")
 
 
@@ -36,7 +38,7 @@ class _Extras:
     external_id: str | None = None
     aws_session_token: str | None = None
     aws_conn_id: str | None = None
-    endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+    endpoint_url: str | None = None
     verify: bool | str | None = None
     read_timeout: float | None = Field(default=None, gt=0)
     connect_timeout: float | None = Field(default=None, gt=0)
@@ -52,6 +54,13 @@ class _Extras:
         """Take a text with commas or line ends for a list, as people write it by hand."""
         if isinstance(value, str):
             return [part.strip() for part in value.replace("\n", ",").split(",") if part.strip()]
+        return value
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not _ADDRESS.match(value):
+            raise ValueError("it must begin with http:// or https://, then the host")
         return value
 
     @field_validator("retry_strategy", mode="before")

@@ -69,7 +69,7 @@ function plots(job) {
     { class: "plots" },
     linePlot("Cost over time", over("cost_usd"), duration, usd),
     linePlot("Records done over time", over("done"), duration, number),
-    linePlot("Throttled calls over time", over("throttled"), duration, number),
+    job.throttled ? linePlot("Throttled calls over time", over("throttled"), duration, number) : null,
   );
 }
 
@@ -77,7 +77,8 @@ function places(job) {
   const rows = [
     ["Folder", job.job_uri],
     ["Output", job.output_uri],
-    ["Runner", `${job.runner?.host ?? "–"}, process ${job.runner?.pid ?? "–"}, ${number(job.epoch)}. of this job, since ${time(job.started_at)}`],
+    ["Runner", `${job.runner?.host ?? "–"}, process ${job.runner?.pid ?? "–"}, since ${time(job.started_at)}`],
+    ["Runners so far", number(job.epoch)],
   ];
   return h("dl", { class: "places" }, rows.map(([name, value]) => fact(name, value ?? "not written yet")));
 }

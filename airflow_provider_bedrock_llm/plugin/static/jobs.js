@@ -10,7 +10,7 @@ const COLUMNS = [
   ["State"],
   ["DAG"],
   ["Task"],
-  ["Run"],
+  ["Run", "long"],
   ["Progress", "wide"],
   ["Speed", "number"],
   ["ETA", "number"],

@@ -1,9 +1,9 @@
 // Two plots as inline SVG: lines over a number, bars over names. Colours come from the style sheet.
 import { h, svg } from "./dom.js";
 
-const WIDTH = 640;
-const HEIGHT = 200;
-const EDGE = { left: 64, right: 12, top: 12, bottom: 28 };
+const WIDTH = 420;
+const HEIGHT = 180;
+const EDGE = { left: 60, right: 8, top: 12, bottom: 28 };
 const STEPS = 4;
 
 const across = WIDTH - EDGE.left - EDGE.right;
