@@ -24,7 +24,8 @@
         TemplateError                 a template does not fit the records
         OutputError                   work_dir or the output cannot be written
         LeaseLostError                another runner owns the job now; this one stops without a word
-        JobStoppedError               the failure policy or a budget ended the job
+        JobStoppedError               the failure policy or a person ended the job
+          BudgetExceededError         its budget is spent
 
 Two questions decide what happens at three in the morning, and each error answers both: `retry_helps` (would the
 same task, run again unchanged, have a chance?) and `may_have_cost` (may AWS bill for what failed?).
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationError",
+    "BudgetExceededError",
     "CatalogError",
     "CatalogUnavailableError",
     "ConfigurationError",
@@ -302,10 +304,16 @@ class LeaseLostError(JobError):
 
 
 class JobStoppedError(JobError):
-    """The failure policy, a budget or a person ended the job; a later run goes on where it stopped."""
+    """The failure policy or a person ended the job; a later run goes on where it stopped."""
 
     retry_helps = True
     may_have_cost = True
+
+
+class BudgetExceededError(JobStoppedError):
+    """The job's budget is spent; what was answered is kept, and a later run with a larger one pays for the rest."""
+
+    retry_helps = False
 
 
 def _class_named(name: str) -> type[LLMManagerError]:

@@ -132,7 +132,9 @@ def request_hash(request: BedrockConverseRequest, models: Sequence[str], schema:
     """Name a request by what shapes its answer, so that an answer that was paid for can be found again.
 
     Args:
-        request: the request; its id, priority, tags, service tier and wish for latency do not count.
+        request: the request; its id, priority, tags, service tier and wish for latency do not count. Nor does
+            maxTokens: an answer that ended by itself is the same under another limit; where one was cut off is for
+            whoever keeps the answers to know.
         models: the models that may answer where the request names none, in order of preference.
         schema: the JSON Schema that answers must fit, if any.
 
@@ -144,9 +146,11 @@ def request_hash(request: BedrockConverseRequest, models: Sequence[str], schema:
     """
     body = request.converse_params("")
     content = {name: value for name, value in body.items() if name not in _NOT_ABOUT_THE_ANSWER}
+    _leave_out_limit(content, "inferenceConfig")
+    asked = [model if isinstance(model, str) else _without_limit(model) for model in request.models or models]
     try:
         text = json.dumps(
-            [content, list(request.models or models), schema],
+            [content, asked, schema],
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=False,
@@ -158,6 +162,21 @@ def request_hash(request: BedrockConverseRequest, models: Sequence[str], schema:
             "numbers, booleans, None and bytes."
         ) from error
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def _without_limit(model: Mapping[str, Any]) -> dict[str, Any]:
+    content = dict(model)
+    _leave_out_limit(content, "inference_config")
+    return content
+
+
+def _leave_out_limit(content: dict[str, Any], member: str) -> None:
+    settings = content.get(member)
+    if isinstance(settings, Mapping) and "maxTokens" in settings:
+        left = {name: value for name, value in settings.items() if name != "maxTokens"}
+        content[member] = left
+        if not left:
+            del content[member]
 
 
 def _hashable(value: Any) -> Any:

@@ -14,7 +14,10 @@ from airflow_provider_bedrock_llm.core.transport import Failure, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BedrockResponse", "RequestAttempt", "Usage"]
+__all__ = ["CUT_OFF", "BedrockResponse", "RequestAttempt", "Usage"]
+
+CUT_OFF = "it was cut off at maxTokens; raise maxTokens"
+"""Why an answer was rejected that had to fit a schema and was not whole."""
 
 _BYTES = "__bytes__"
 _MARK = "\\"
@@ -190,6 +193,13 @@ class BedrockResponse(ConverseAnswer):
         for attempt in self.attempts:
             total += attempt.usage
         return total
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the answer was cut off at maxTokens, and perhaps rejected for it: the same request is cut again."""
+        if not self.success:
+            return bool(self.attempts) and self.attempts[-1].validation_error == CUT_OFF
+        return self.get_stop_reason() == "max_tokens"
 
     def get_cache_efficiency(self) -> dict[str, Any] | None:
         """What the prompt cache did for all answers that were paid for; None where there is no answer.

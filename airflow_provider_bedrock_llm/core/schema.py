@@ -18,6 +18,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.response import CUT_OFF
 from airflow_provider_bedrock_llm.core.schema_repair import repaired
 from airflow_provider_bedrock_llm.core.wire_schema import (
     closed_schema,
@@ -39,7 +40,7 @@ _NAME_LENGTH = 64
 _LITERALS = frozenset({"enum", "const", "default", "examples"})
 _RULE_LENGTH = 200
 _ENDS_AGAIN = {
-    "max_tokens": "it was cut off at maxTokens; raise maxTokens",
+    "max_tokens": CUT_OFF,
     "model_context_window_exceeded": "it was cut off at the end of the model's context; shorten the prompt",
     "guardrail_intervened": "a guardrail intervened",
     "content_filtered": "a content filter took it away",

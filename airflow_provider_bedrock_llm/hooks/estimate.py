@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_bedrock_llm.core.errors import LLMManagerError
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
 from airflow_provider_bedrock_llm.jobs.forecast import forecast
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
 
-__all__ = ["estimate_job", "route_prices"]
+__all__ = ["check_prices", "estimate_job", "route_prices"]
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,26 @@ def route_prices(hook: BedrockLLMHook) -> dict[str, Prices | None]:
     """What the hook's routes cost, best first, by "model id in region"; None where the catalog has no price."""
     plan = hook.plan()
     return {str(route): hook.catalog.prices_for(route.model_id, route.region) for route in plan.routes(plan.regions)}
+
+
+def check_prices(spec: JobSpec, hook: BedrockLLMHook) -> None:
+    """Make sure that a budget in US dollars can be kept.
+
+    Raises:
+        ConfigurationError: what a route costs is not known.
+    """
+    if spec.budget is None or spec.budget.usd is None:
+        return
+    unpriced = [route for route, prices in route_prices(hook).items() if not _is_priced(prices)]
+    if unpriced:
+        raise ConfigurationError(
+            f"budget={spec.budget} cannot be kept: the catalog has no price for {', '.join(unpriced)}. Give the budget "
+            "in tokens, as budget={'tokens': N}, or ask models and regions whose price is known."
+        )
+
+
+def _is_priced(prices: Prices | None) -> bool:
+    return prices is not None and prices.on_demand.input is not None and prices.on_demand.output is not None
 
 
 def estimate_job(spec: JobSpec, hook: BedrockLLMHook, *, count_tokens: bool = False) -> Estimate:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_bedrock_llm.jobs.keeper import cancel
 from airflow_provider_bedrock_llm.jobs.result import journal_line
+from airflow_provider_bedrock_llm.jobs.truncation import CAUSE, Truncation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
@@ -86,6 +89,14 @@ class Asking:
         self._standing = standing
         self._tally = standing.tally
         self._halt = halt
+        self._enough = asyncio.Event()
+        """Nothing more starts: what is under way comes in."""
+        self._truncation = Truncation(spec.models, spec.truncated)
+        self._purse = standing.purse_of(spec.budget)
+        self._changed = asyncio.Event()
+        """An answer came, or the run halts."""
+        self._waiting: deque[tuple[BedrockConverseRequest, Asked]] = deque()
+        self._is_through = False
         self._pending: dict[str, Asked] = {}
         self._followers: dict[int, int] = {}
         self._failed_causes: dict[int, str] = {}
@@ -101,13 +112,14 @@ class Asking:
         Returns:
             Why it stopped early, if it did.
         """
-        asking = asyncio.ensure_future(ask_all(self, self._next_batch, self._take, self._spec.parallel, self._halt))
-        halted = asyncio.create_task(self._halt.wait())
+        asking = asyncio.ensure_future(ask_all(self, self._next_batch, self._take, self._spec.parallel, self._enough))
+        halted = asyncio.create_task(self._watch_halt())
         try:
             await asyncio.wait({asking, halted}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({asking}, timeout=drain_seconds)
             if asking.done():
-                return asking.result().stopped_because
+                reason = asking.result().stopped_because
+                return self._purse.reason if self._standing.is_out_of_budget and self._purse is not None else reason
             return f"calls were still under way {drain_seconds:g} seconds after the stop"
         finally:
             await cancel(halted)
@@ -123,23 +135,50 @@ class Asking:
             return await self._engine.ask(request)
         finally:
             self._standing.in_flight -= 1
+            self._changed.set()
+
+    async def _watch_halt(self) -> None:
+        await self._halt.wait()
+        self._enough.set()
+        self._changed.set()
 
     async def _next_batch(self) -> Sequence[BedrockConverseRequest]:
-        """The next requests; the batch behind them is already being made."""
-        while not self._halt.is_set():
+        """The next requests for which there is room in the budget; none when all is asked or nothing more may be."""
+        while not self._enough.is_set():
             await self._keeper.writable.wait()
-            look = self._look_ahead or self._look()
-            self._look_ahead = None
-            batch = await look
-            if not batch.ended:
-                self._look_ahead = self._look()
-            self._count(batch)
-            if batch.requests:
-                self._pending.update((asked.id, asked) for asked in batch.asked)
-                return batch.requests
-            if batch.ended:
-                break
+            if not self._waiting and not self._is_through:
+                await self._look_further()
+            requests = self._start_waiting()
+            if requests:
+                return requests
+            if self._waiting or self._is_through:
+                if not self._standing.in_flight:
+                    self._standing.is_out_of_budget = bool(self._waiting)
+                    break
+                self._changed.clear()
+                await self._changed.wait()
         return ()
+
+    async def _look_further(self) -> None:
+        """The next look into the source; the one behind it is already being taken."""
+        look = self._look_ahead or self._look()
+        self._look_ahead = None
+        batch = await look
+        if not batch.ended:
+            self._look_ahead = self._look()
+        self._is_through = batch.ended
+        self._count(batch)
+        self._waiting.extend(zip(batch.requests, batch.asked, strict=True))
+
+    def _start_waiting(self) -> list[BedrockConverseRequest]:
+        requests = []
+        while self._waiting and (self._purse is None or self._purse.has_room):
+            request, asked = self._waiting.popleft()
+            self._pending[asked.id] = asked
+            requests.append(request)
+            if self._purse is not None:
+                self._purse.start()
+        return requests
 
     def _look(self) -> asyncio.Task[Batch]:
         most = max(_LEAST_BATCH, self._spec.parallel.max_concurrent_requests)
@@ -147,6 +186,7 @@ class Asking:
 
     def _count(self, batch: Batch) -> None:
         self._tally.reuse(batch.reused)
+        self._tally.fail(CAUSE, batch.truncated)
         for bad in batch.skipped:
             self._tally.skip(bad.cause)
             self._tally.sample(bad.id, bad.cause, bad.problem)
@@ -167,22 +207,49 @@ class Asking:
         """Keep an answer. On the loop, so it only appends."""
         asked = self._pending.pop(str(request.request_id))
         line = journal_line(asked, response)
-        self._intake.places[asked.index] = self._journal.add(line).pack()
-        self._standing.asked += 1
+        place = self._journal.add(line).pack()
         self._tally.spend(line)
-        cause = None if response.success else line["error"]["cause"]
+        self._settle(response)
+        self._keeper.note()
+        if self._asks_again(request, asked, response, place):
+            return
+        keeps_first = not response.success and asked.cut_place
+        self._intake.places[asked.index] = asked.cut_place if keeps_first else place
+        self._standing.asked += 1
+        cause = None if keeps_first else self._cause(response, line)
         if cause is None:
             self._tally.succeeded += 1
         else:
             self._tally.fail(cause)
-            self._tally.sample(asked.id, cause, self._said_of(cause, line["error"]["message"]))
+            self._tally.sample(asked.id, cause, self._said_of(cause, line))
             if self._spec.dedupe:
                 self._failed_causes[asked.index] = cause
         self._follow(self._followers.pop(asked.index, 0), cause)
-        self._keeper.note()
 
-    def _said_of(self, cause: str, message: str) -> str:
+    def _settle(self, response: BedrockResponse) -> None:
+        if self._purse is not None:
+            tokens = response.usage.total_tokens
+            self._purse.settle(response.cost_usd if tokens else 0.0, tokens)
+            if self._purse.is_spent and len(self._pending) > self._standing.in_flight:
+                self._standing.is_out_of_budget = True
+                self._enough.set()
+
+    def _asks_again(self, request: BedrockConverseRequest, asked: Asked, response: BedrockResponse, place: int) -> bool:
+        """Whether an answer that was cut off is asked once more, with a larger limit."""
+        again = self._truncation.again_tokens(asked.max_tokens) if response.is_truncated else None
+        if again is None or self._enough.is_set():
+            return False
+        cut = replace(asked, max_tokens=again, cut_place=place if response.success else 0)
+        self._waiting.appendleft((self._truncation.with_limit(request, again), cut))
+        return True
+
+    def _cause(self, response: BedrockResponse, line: Mapping[str, Any]) -> str | None:
+        if response.success:
+            return CAUSE if self._truncation.fails and response.is_truncated else None
+        return str(line["error"]["cause"])
+
+    def _said_of(self, cause: str, line: Mapping[str, Any]) -> str:
         """A validation function of the user's may quote the answer, which the manifest must not hold."""
         if cause == "invalid_answer" and self._spec.validation is not None:
             return "The answer was rejected; the output says why."
-        return message
+        return str(self._truncation.outcome(line)["error"]["message"])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.batch_plan import Chunk, ChunkState
@@ -32,7 +32,7 @@ _ROUND = re.compile(r"(\d{3})\.json")
 
 def asked_line(asked: Asked) -> bytes:
     """A record's line in a `.records` file."""
-    return json.dumps([asked.index, asked.id, asked.hash, asked.key, asked.row]).encode() + b"\n"
+    return json.dumps(astuple(asked)).encode() + b"\n"
 
 
 def asked_of(line: bytes) -> Asked:

@@ -92,7 +92,7 @@ def _look_through(intake: Intake, sample: _Sample) -> tuple[int, int]:
     while not ended:
         batch = intake.next(_REQUESTS_PER_LOOK, _ROWS_PER_LOOK)
         ended = batch.ended
-        reused += batch.reused
+        reused += batch.reused + batch.truncated
         asked += len(batch.requests)
         for request in batch.requests:
             sample.add(request)

@@ -12,6 +12,7 @@ from airflow_provider_bedrock_llm.jobs.hash_table import HashSet, HashTable, has
 from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, row_key
 from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
 from airflow_provider_bedrock_llm.jobs.record_reader import RecordReader
+from airflow_provider_bedrock_llm.jobs.truncation import Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ class Batch:
         requests: to be asked.
         asked: the records that they are for, in the same order.
         reused: how many records have an answer in the journal.
+        truncated: how many have one there that was cut off at maxTokens, and count as failed.
         skipped: rows that cannot be asked.
         followed: for each record that asks the very same as an earlier one, the index of that one.
         ended: whether the source is through.
@@ -48,6 +50,7 @@ class Batch:
     requests: list[BedrockConverseRequest] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     reused: int = 0
+    truncated: int = 0
     skipped: list[BadRecord] = field(default_factory=list)
     followed: list[int] = field(default_factory=list)
     ended: bool = False
@@ -67,6 +70,7 @@ class Intake:
         self._source = spec.source
         self._questions = questions
         self._ledger = ledger
+        self._truncation = Truncation(spec.models, spec.truncated)
         self._repeated: set[int] = set()
         self._first_asker = HashTable()
         self._walk: Iterator[tuple[int, Row]] | None = None
@@ -175,16 +179,37 @@ class Intake:
             self.places[index] = place
             batch.reused += 1
             return
+        limit = self._truncation.limit_of(request)
+        again = self._truncation.again_tokens(limit)
+        if self._is_cut_for_good(index, key, again or limit, batch):
+            return
+        cut_before = None if again is None else self._ledger.truncated_answer(key, limit)
+        if again is not None and cut_before is not None:
+            request, limit = self._truncation.with_limit(request, again), again
         if self._spec.dedupe:
-            first = self._first_asker.get(key)
+            same = hash_key(request_hash, str(limit))
+            first = self._first_asker.get(same)
             if first is not None:
                 self.places[index] = SAME_AS | first
                 batch.followed.append(first)
                 return
-            self._first_asker.put(key, index)
+            self._first_asker.put(same, index)
         record_key = key if not self._spec.dedupe else ledger_key(request_hash, record.id, dedupe=False)
+        cut_place = cut_before[0] if cut_before is not None and not cut_before[1] else 0
         batch.requests.append(request)
-        batch.asked.append(Asked(index, record.id, request_hash, record_key, row_name))
+        batch.asked.append(Asked(index, record.id, request_hash, record_key, row_name, limit, cut_place))
+
+    def _is_cut_for_good(self, index: int, key: int, limit: int | None, batch: Batch) -> bool:
+        """Whether the journal has an answer that was cut off and that no limit of this run makes whole."""
+        found = self._ledger.truncated_answer(key, limit)
+        if found is None:
+            return False
+        self.places[index], is_rejected = found
+        if is_rejected or self._truncation.fails:
+            batch.truncated += 1
+        else:
+            batch.reused += 1
+        return True
 
     def _answer_of_row(self, index: int, row_name: int) -> int | None:
         """Rows that are named by their content are told apart by counting, so each of them must be looked into."""

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from airflow_provider_bedrock_llm.core.batch_options import BatchOptions  # noqa: TC001 - pydantic reads the annotations
+from airflow_provider_bedrock_llm.core.budget import Budget  # noqa: TC001 - pydantic reads the annotations
 from airflow_provider_bedrock_llm.core.cache_config import CacheConfig  # noqa: TC001 - pydantic reads the annotations
 from airflow_provider_bedrock_llm.core.config import (
     Boto3Config,
@@ -67,6 +68,9 @@ class JobSpec:
         output_schema: what answers must fit: a JSON Schema, or the dotted path of one or of a pydantic class.
         request: further fields of `BedrockConverseRequest` for every request, such as `guardrail_config`.
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
+        truncated: what becomes of answers that were cut off at maxTokens: `keep` them, let their records `fail`, or
+            `{"max_tokens": N}` to ask them, and them alone, once more with that limit.
+        budget: the most that the job may spend, over all its runners.
         dedupe: whether records that ask the very same are asked once.
         parallel: concurrency and failure policy.
         retry: retries and failover; None for those of the connection.
@@ -101,6 +105,8 @@ class JobSpec:
     output_schema: Mapping[str, Any] | str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     on_bad_record: Literal["fail", "skip"] = "fail"
+    truncated: Literal["keep", "fail"] | Mapping[str, int] = "keep"
+    budget: Budget | None = None
     dedupe: bool = False
     parallel: ParallelProcessingConfig = field(default_factory=ParallelProcessingConfig)
     retry: RetryConfig | None = None
@@ -139,6 +145,12 @@ class JobSpec:
         if len(self.csv_delimiter) != 1:
             raise ConfigurationError(
                 f"csv_delimiter={self.csv_delimiter!r} is not one character. Give one, such as ';'."
+            )
+        if not isinstance(self.truncated, str) and not (
+            self.truncated.keys() == {"max_tokens"} and self.truncated["max_tokens"] > 0
+        ):
+            raise ConfigurationError(
+                f"truncated={self.truncated!r} is not known. Set it to 'keep', 'fail' or {{'max_tokens': N}}."
             )
         self._check_request()
         self._check_partitions()

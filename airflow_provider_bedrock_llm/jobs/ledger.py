@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
 from airflow_provider_bedrock_llm.jobs.journal import Place
+from airflow_provider_bedrock_llm.jobs.truncation import covers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_bedrock_llm.jobs.journal import Journal
     from airflow_provider_bedrock_llm.jobs.tally import Tally
 
@@ -38,11 +41,30 @@ class Ledger:
         self._by_row = HashTable()
         self.failed_in_batch: set[int] = set()
         """Records, by the key in their lines, that a batch job was asked for and did not answer."""
+        self._truncated: dict[tuple[int | None, bool], HashTable] = {}
 
     def put(self, request_hash: bytes, key: bytes, row: bytes, place: int) -> None:
         """Note where an answer is. A later one takes the place of an earlier one."""
         self._by_request.put(int(request_hash[:16] if self._dedupe else key, 16), place)
         self._by_row.put(int(row, 16), place)
+
+    def put_truncated(self, line: Mapping[str, Any], place: int) -> None:
+        """Note where an answer is that was cut off at maxTokens. It counts for as long as it would be cut again."""
+        key = int(line["hash"][:16] if self._dedupe else line["key"], 16)
+        self._truncated.setdefault((line["max_tokens"], "error" in line), HashTable()).put(key, place)
+
+    def truncated_answer(self, key: int, limit: int | None) -> tuple[int, bool] | None:
+        """Where an answer to a request is that was cut off, and would be again, and whether it was rejected for that.
+
+        Args:
+            key: the request's `ledger_key`.
+            limit: of tokens, as it holds now.
+        """
+        for (cut_at, is_rejected), table in self._truncated.items():
+            place = table.get(key) if covers(cut_at, limit) else None
+            if place is not None:
+                return place, is_rejected
+        return None
 
     def answer_of_request(self, key: int) -> int | None:
         """Where the answer to a request is (`Place.pack`), by its `ledger_key`."""
@@ -53,8 +75,8 @@ class Ledger:
         return self._by_row.get(row)
 
     def __len__(self) -> int:
-        """How many different requests have an answer."""
-        return len(self._by_request)
+        """How many different requests have an answer, truncated ones included."""
+        return len(self._by_request) + sum(map(len, self._truncated.values()))
 
 
 def ledger_key(request_hash: str, record_id: str, *, dedupe: bool) -> int:
@@ -104,11 +126,12 @@ def _read_part(number: int, data: bytes, ledger: Ledger, tally: Tally) -> None:
                 sums[5] += float(cost)
         elif line := _parsed(data[offset:end]):
             tally.spend(line)
-            if "error" in line:
-                if "batch" in line:
-                    ledger.failed_in_batch.add(int(line["key"], 16))
-            else:
+            if "max_tokens" in line:
+                ledger.put_truncated(line, place)
+            elif "error" not in line:
                 ledger.put(line["hash"].encode(), line["key"].encode(), line["row"].encode(), place)
+            elif "batch" in line:
+                ledger.failed_in_batch.add(int(line["key"], 16))
         offset = end + 1
     for (model, region), (calls, *tokens, cost_usd, unpriced) in simple.items():
         route = f"{model.decode()} in {region.decode()}"

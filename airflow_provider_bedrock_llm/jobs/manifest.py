@@ -74,6 +74,8 @@ class Manifest:
         started_at: of this runner, ISO 8601.
         updated_at: when this was written.
         error: why it failed or stopped.
+        budget: the most that may be spent, `usd` and `tokens`; None where there is no budget.
+        is_out_of_budget: whether the budget ended it.
     """
 
     state: State
@@ -102,6 +104,8 @@ class Manifest:
     token: str | None = None
     fingerprint: str | None = None
     error: str | None = None
+    budget: Mapping[str, float | None] | None = None
+    is_out_of_budget: bool = False
 
     def to_json(self) -> bytes:
         """As manifest.json holds it."""

@@ -21,6 +21,7 @@ from airflow_provider_bedrock_llm.jobs.output_format import write_rows
 from airflow_provider_bedrock_llm.jobs.record import BadRecord
 from airflow_provider_bedrock_llm.jobs.result import bad_row, output_row
 from airflow_provider_bedrock_llm.jobs.storage import open_location
+from airflow_provider_bedrock_llm.jobs.truncation import Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -141,6 +142,7 @@ def _shown(spec: JobSpec) -> Iterator[_Row]:
 def _rows(spec: JobSpec, intake: Intake, reader: PartReader) -> Iterator[tuple[Record | BadRecord, _Row, int]]:
     """Each record, its row and how often it was asked."""
     count = 0
+    truncation = Truncation(spec.models, spec.truncated)
     for record in intake.records():
         count += 1
         if count > len(intake.places):
@@ -151,7 +153,7 @@ def _rows(spec: JobSpec, intake: Intake, reader: PartReader) -> Iterator[tuple[R
         if isinstance(record, BadRecord):
             yield record, bad_row(record, spec.keep_columns), 0
         elif packed:
-            line = reader.line(Place.unpack(packed))
+            line = truncation.outcome(reader.line(Place.unpack(packed)))
             yield record, output_row(record, spec.keep_columns, line), len(line.get("calls") or (None,))
         else:
             problem = intake.template_problem(record)

@@ -54,15 +54,15 @@ class Questions:
         parts = [
             spec.prompt_template,
             spec.system_template,
-            self._models,
+            [_without_limit(model) for model in self._models],
             self._schema,
             spec.request,
-            spec.inference_config,
+            {name: value for name, value in (spec.inference_config or {}).items() if name != "maxTokens"},
             spec.id_columns,
             spec.source.header(),
         ]
         self.settings = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
-        """Changes with whatever shapes requests apart from the row's text."""
+        """Changes with whatever shapes requests apart from the row's text, as `request_hash` does."""
 
     @property
     def fixed_part(self) -> FixedPart:
@@ -139,6 +139,13 @@ class Questions:
     def _system_blocks_with(self, text: str) -> list[Mapping[str, Any]] | None:
         blocks = [{"text": text}] if text.strip() else []
         return [*blocks, *self._system_blocks] or None
+
+
+def _without_limit(model: Any) -> Any:
+    if isinstance(model, str) or "maxTokens" not in (model.get("inference_config") or {}):
+        return model
+    settings = {name: value for name, value in model["inference_config"].items() if name != "maxTokens"}
+    return {**model, "inference_config": settings}
 
 
 def request_rows(requests: Iterable[BedrockConverseRequest | Mapping[str, Any]]) -> list[bytes]:

@@ -89,6 +89,8 @@ class Asked:
         hash: names its request by what shapes the answer.
         key: under which the ledger finds its answer again: request and record in 64 bits.
         row: finds it too, as long as neither row nor settings change at all, without a look into the row.
+        max_tokens: the limit on its answer; None for the model's own.
+        cut_place: where its answer is that was cut off at a lower limit (`Place.pack`); 0 where there is none.
     """
 
     index: int
@@ -96,6 +98,8 @@ class Asked:
     hash: str
     key: int
     row: int
+    max_tokens: int | None = None
+    cut_place: int = 0
 
 
 def single_id(fields: Mapping[str, Any], column: str) -> str | None:

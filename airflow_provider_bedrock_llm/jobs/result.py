@@ -44,6 +44,8 @@ def journal_line(asked: Asked, response: BedrockResponse) -> dict[str, Any]:
         line["answer"] = _answer(response)
     else:
         line["error"] = {"cause": _cause(response), "message": str(response.error)}
+    if response.is_truncated:
+        line = {"max_tokens": asked.max_tokens, **line}
     if response.features_disabled:
         line = {"features_disabled": list(response.features_disabled), **line}
     elif response.success and len(response.attempts) == 1:

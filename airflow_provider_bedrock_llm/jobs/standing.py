@@ -6,12 +6,17 @@ import os
 import socket
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from airflow_provider_bedrock_llm.core.budget import Purse
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest, Phase, State
 from airflow_provider_bedrock_llm.jobs.tally import Tally
 from airflow_provider_bedrock_llm.jobs.timeline import Timeline
+
+if TYPE_CHECKING:
+    from airflow_provider_bedrock_llm.core.budget import Budget
 
 __all__ = ["Speed", "Standing"]
 
@@ -47,12 +52,24 @@ class Standing:
         """Answers that this runner has taken over from batch jobs."""
         self.batch: dict[str, int] = {}
         """Batch jobs and their records, as the manifest shows them."""
+        self.is_out_of_budget = False
+        """Whether the budget ended the asking."""
+        self.purse: Purse | None = None
         self.in_flight = 0
         """Requests under way."""
 
     def go_on_from(self, before: Manifest) -> None:
         """Take over what only the manifest of an earlier runner knows."""
         self._timeline = Timeline(before.timeline)
+
+    def purse_of(self, budget: Budget | None) -> Purse | None:
+        """A budget, less what earlier runners have spent of it; None where there is none."""
+        if budget is None:
+            return None
+        tally = self.tally
+        answers = sum(route.succeeded for route in tally.routes.values())
+        self.purse = Purse(budget, tally.known_cost_usd, sum(tally.tokens), answers, is_priced=not tally.unpriced)
+        return self.purse
 
     @property
     def is_complete(self) -> bool:
@@ -91,6 +108,8 @@ class Standing:
             token=token,
             fingerprint=self.fingerprint,
             error=reason,
+            budget=None if self.purse is None else asdict(self.purse.budget),
+            is_out_of_budget=self.is_out_of_budget,
             timeline=self._timeline.ending(*point),
             **self.tally.money,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_bedrock_llm.core.budget import Budget
 from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
@@ -68,6 +69,8 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         output_schema=_portable(operator.output_schema),
         request=dict(operator.request_fields or {}),
         on_bad_record=operator.on_bad_record,
+        truncated=operator.truncated,
+        budget=Budget.of(operator.budget),
         dedupe=operator.dedupe,
         parallel=fair_share(parallel, shard),
         retry=operator.retry_config,

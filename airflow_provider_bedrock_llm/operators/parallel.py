@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, JobStoppedError, LLMManagerError
+from airflow_provider_bedrock_llm.core.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    JobStoppedError,
+    LLMManagerError,
+)
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.enrichment import load_job, open_hook, run_enrichment
-from airflow_provider_bedrock_llm.hooks.estimate import estimate_job
+from airflow_provider_bedrock_llm.hooks.estimate import check_prices, estimate_job
 from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure
 from airflow_provider_bedrock_llm.hooks.table_output import check_failures, unwritten_table, write_table
 from airflow_provider_bedrock_llm.jobs.dead_letters import job_of_dead_letters
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from pydantic import BaseModel
 
+    from airflow_provider_bedrock_llm.core.budget import Budget
     from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
     from airflow_provider_bedrock_llm.core.config import (
         Boto3Config,
@@ -122,6 +128,10 @@ class BedrockParallelOperator(BaseOperator):
         cache_config: how prompts are cached: what all rows have in common is written once and read by the rest.
         work_dir: where jobs keep their folders; None takes `[bedrock_llm] work_dir`. Templated.
         bedrock_conn_id: the Airflow connection. Templated.
+        truncated: what becomes of answers that were cut off at maxTokens: `keep`, `fail`, or `{"max_tokens": N}` to
+            ask them alone once more with a larger limit.
+        budget: the most that the job may spend, over all of its tries: US dollars, or `{"usd": ..., "tokens": ...}`.
+            The task fails when it is spent; run again with a larger one, it pays only for the rest. Templated.
         estimate: say in the log, and as XCom `estimate`, what the job will take before anything is spent;
             `"count_tokens"` lets Bedrock count the tokens of a sample, where the model can, instead of guessing.
         deferrable: wait in the triggerer; False runs the job on the worker.
@@ -144,6 +154,7 @@ class BedrockParallelOperator(BaseOperator):
         "work_dir",
         "models",
         "regions",
+        "budget",
         "bedrock_conn_id",
     )
     template_ext: Sequence[str] = (".sql",)
@@ -190,6 +201,8 @@ class BedrockParallelOperator(BaseOperator):
         cache_config: CacheConfig | None = None,
         work_dir: str | None = None,
         bedrock_conn_id: str = BedrockLLMHook.default_conn_name,
+        truncated: str | Mapping[str, int] = "keep",
+        budget: Budget | float | Mapping[str, Any] | None = None,
         estimate: bool | Literal["count_tokens"] = True,
         deferrable: bool = True,
         **kwargs: Any,
@@ -230,6 +243,8 @@ class BedrockParallelOperator(BaseOperator):
         self.cache_config = cache_config
         self.work_dir = work_dir
         self.bedrock_conn_id = bedrock_conn_id
+        self.truncated = truncated
+        self.budget = budget
         self.estimate = estimate
         self.deferrable = deferrable
         self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -288,6 +303,7 @@ class BedrockParallelOperator(BaseOperator):
             ) from error
         hook = open_hook(spec)
         hook.plan()
+        check_prices(spec, hook)
         if is_from_database(self):
             spec = with_rows_of_database(self, spec, str(context["ti"].id))
         if self.requests is not None:
@@ -372,8 +388,9 @@ class BedrockParallelOperator(BaseOperator):
                 raise airflow_error(error) from error
             return summary
         reason = manifest.error or "every row failed; the output says why"
+        kind = BudgetExceededError if manifest.is_out_of_budget else JobStoppedError
         raise airflow_error(
-            JobStoppedError(
+            kind(
                 f"The job {manifest.job_uri} {manifest.state} after {manifest.counts.done} rows: {reason}. "
                 "What was answered is kept: mend the cause and run the task again to ask the rest."
             )

@@ -301,3 +301,27 @@ def test_the_estimate_can_be_left_out(run, task_instance):
     run(estimate=False)
 
     assert "estimate" not in task_instance.xcoms
+
+
+def test_a_spent_budget_fails_the_task_for_good_and_a_larger_one_pays_for_the_rest(run, connected, task_instance):
+    with pytest.raises(
+        AirflowFailException, match=r"BudgetExceededError.*budget=500 tokens is spent.*Raise the budget"
+    ):
+        run(budget={"tokens": 500})
+    bought = connected.control.stats().calls
+    assert 0 < bought < ROWS
+
+    task_instance.id = "cleared-by-hand"
+    summary = run(budget={"usd": 1, "tokens": 1_000_000})
+
+    assert connected.control.stats().calls == ROWS
+    assert summary["counts"]["reused"] == bought
+
+
+def test_a_budget_in_dollars_refuses_models_without_a_price(run, connected):
+    arn = "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abcdefgh1234"
+
+    with pytest.raises(AirflowFailException, match=f"no price for {arn} in us-east-1.*budget={{'tokens': N}}"):
+        run(budget=5, models=[arn])
+
+    assert connected.control.stats().calls == 0

@@ -18,7 +18,7 @@ FULL = {
     "messages": ASKED,
     "request_id": "r-1",
     "system": [{"text": "be brief"}],
-    "inference_config": {"maxTokens": 5},
+    "inference_config": {"maxTokens": 5, "temperature": 0.5},
     "additional_model_request_fields": {"top_k": 3},
     "additional_model_response_field_paths": ["/stop_sequence"],
     "guardrail_config": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
@@ -35,7 +35,7 @@ FULL = {
 WIRE = {
     "messages": ASKED,
     "system": [{"text": "be brief"}],
-    "inferenceConfig": {"maxTokens": 5},
+    "inferenceConfig": {"maxTokens": 5, "temperature": 0.5},
     "additionalModelRequestFields": {"top_k": 3},
     "additionalModelResponseFieldPaths": ["/stop_sequence"],
     "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
@@ -126,6 +126,13 @@ def test_a_request_survives_a_dict_and_json():
 def test_a_dict_with_an_unknown_field_is_refused_and_the_field_named():
     with pytest.raises(RequestValidationError, match="'mesages'"):
         BedrockConverseRequest.from_dict({"mesages": ASKED})
+
+
+def test_the_limit_on_the_answer_does_not_count_wherever_it_stands():
+    assert digest(inference_config={"maxTokens": 5}) == digest(inference_config={"maxTokens": 6}) == digest()
+    limited, other = ({"model": "m", "inference_config": {"maxTokens": limit, "topP": 1}} for limit in (5, 6))
+    assert digest(models=[limited]) == digest(models=[other])
+    assert digest(models=[limited]) != digest(models=[{"model": "m"}])
 
 
 @pytest.mark.parametrize("name", NOT_ABOUT_THE_ANSWER)

@@ -161,7 +161,9 @@ async def test_a_changed_prompt_pays_for_the_rows_that_it_changes(tmp_path):
     ("change", "calls"),
     [
         ({"models": ("amazon.nova-pro-v1:0",)}, 5),
-        ({"inference_config": {"maxTokens": 9}}, 5),
+        ({"inference_config": {"temperature": 0.5}}, 5),
+        ({"inference_config": {"maxTokens": 9}}, 0),
+        ({"models": ({"model": "amazon.nova-lite-v1:0", "inference_config": {"topP": 0.5}},)}, 5),
         ({"system_template": "Be brief."}, 5),
         ({"output_schema": {"type": "object"}}, 5),
         ({"tags": {"run": "another"}}, 0),
