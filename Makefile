@@ -51,9 +51,10 @@ test-processes: venv ## the tests that start real Airflow processes; minutes
 soak: venv ## one job of 20,000 rows; worker and triggerers killed or frozen twenty times; some ten minutes
 	$(BIN)/python -m pytest -s -m soak tests/airflow/test_soak.py
 
-test-bare: .venv-core/.ready .venv-aws/.ready ## tests/core without Airflow and boto, tests/aws without Airflow
+test-bare: .venv-core/.ready .venv-aws/.ready .venv-botocore144/.ready ## tests/core without Airflow and boto, tests/aws without Airflow
 	.venv-core/bin/python -m pytest tests/core
 	.venv-aws/bin/python -m pytest tests/aws
+	.venv-botocore144/bin/python -m pytest tests/aws
 
 lint: venv ## ruff, mypy, the import rules
 	$(BIN)/ruff check .
