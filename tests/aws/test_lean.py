@@ -5,17 +5,22 @@ import datetime as dt
 import subprocess
 import sys
 import threading
+from urllib.parse import quote
 
 import boto3
 import pytest
-from botocore.credentials import RefreshableCredentials
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import NoCredentialsError
 from harness.endpoint import KEYS, NOVA, say
 from harness.plain_server import PlainServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_bedrock_llm.aws.clients import ClientSettings
 from airflow_provider_bedrock_llm.aws.lean_service import LeanService
-from airflow_provider_bedrock_llm.aws.lean_signing import KeySigner
+from airflow_provider_bedrock_llm.aws.lean_signing import KeySigner, sign_v4
 from airflow_provider_bedrock_llm.aws.lean_transport import LeanTransport
 from airflow_provider_bedrock_llm.core.transport import Reply, WireRequest
 
@@ -114,6 +119,35 @@ async def test_calls_wait_for_new_keys_together_where_the_old_ones_are_at_their_
     keys.may_fetch.set()
     assert await asyncio.gather(*waiting[1:]) == ["AKID1"] * 19
     assert keys.fetches == [False]
+
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1).map(lambda name: f"X-{name}")
+VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1).filter(str.strip)
+HOSTS = [
+    "https://a.example",
+    "http://127.0.0.1:8799",
+    "https://a.example:443/b",
+    "http://[::1]:80",
+]
+MODELS = st.text(min_size=1).map(lambda text: quote(text, safe="-._~"))
+
+
+@given(
+    base=st.sampled_from(HOSTS),
+    model=MODELS,
+    query=st.sampled_from(["", "?b=2&a=1", "?a=%20x"]),
+    headers=st.dictionaries(NAMES, VALUES, max_size=3),
+    body=st.binary(),
+    token=st.sampled_from([None, "a-token"]),
+)
+def test_signatures_are_botocores(base, model, query, headers, body, token):
+    keys = ReadOnlyCredentials("AKID", "secret", token)
+    url = f"{base}/model/{model}/converse{query}"
+    request = AWSRequest("POST", url, headers, body)
+    SigV4Auth(keys, "bedrock", "us-east-1").add_auth(request)
+    now = dt.datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    signed = sign_v4(keys, "us-east-1", "bedrock", url, headers, body, now)
+    assert signed == {name: str(value) for name, value in request.headers.items()}
 
 
 def test_without_credentials_there_is_no_signer():
