@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".matrix"
 PACKAGE = "airflow_provider_bedrock_llm"
 UV = [sys.executable, "-m", "uv"]
-EXTRAS = "parquet,sql,openlineage,router,common-ai"
+EXTRAS = "s3,aiobotocore,parquet,sql,openlineage,router,common-ai"
 OWN_TO_THE_REPOSITORY = ("tests/test_import_rules.py", "tests/test_package.py")
 """Tests that look at the source tree; the wheel has none."""
 
