@@ -1,7 +1,6 @@
 """The buttons on a task: to its job's page, and to the model that answered in the AWS console.
 
-Airflow keeps a link as an XCom when a task ends. The link to the job is there from the job's start as well, and the
-page "Bedrock LLM" finds jobs by it.
+Airflow keeps a link as an XCom when a task ends. The one to the job is there from the job's start.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 __all__ = [
-    "JOB_LINK_KEY",
+    "JOB_URI_KEY",
     "PAGE_PREFIX",
     "BedrockJobLink",
     "BedrockModelLink",
@@ -31,8 +30,8 @@ __all__ = [
 ]
 
 PAGE_PREFIX = "/bedrock-llm"
-JOB_LINK_KEY = "bedrock_llm_job_page"
-"""The XCom that every task with a job has from its start."""
+JOB_URI_KEY = "bedrock_llm_job_uri"
+"""The XCom that every task with a job has from the job's start; the page finds jobs by it."""
 
 _CONSOLES = {
     "cn-": "console.amazonaws.cn",
@@ -86,8 +85,8 @@ class BedrockJobLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """See `JOB_LINK_KEY`."""
-        return JOB_LINK_KEY
+        """A name of our own: the default is the class's."""
+        return "bedrock_llm_job_page"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
         """A path on Airflow's own server."""

@@ -31,7 +31,7 @@ from airflow_provider_bedrock_llm.operators.job_description import (
     with_rows_of_database,
 )
 from airflow_provider_bedrock_llm.operators.links import (
-    JOB_LINK_KEY,
+    JOB_URI_KEY,
     BedrockJobLink,
     BedrockModelLink,
     busiest_route,
@@ -254,7 +254,8 @@ class BedrockParallelOperator(BaseOperator):
         token = str(context["ti"].id)
         try:
             spec, hook = self._describe(context)
-            context["ti"].xcom_push(JOB_LINK_KEY, job_page(context["ti"]))
+            context["ti"].xcom_push(JOB_URI_KEY, spec.job_uri)
+            context["ti"].xcom_push(BedrockJobLink().xcom_key, job_page(context["ti"]))
             manifest = finished_manifest(spec, token) or unwritten_table(spec, self.accept_failures)
             if manifest is None and self.estimate:
                 self._tell_estimate(context, spec, hook)

@@ -1,7 +1,7 @@
 """Which task instances have a job, asked from Airflow's database: newest first, a page at a time.
 
 The folders are not listed for that: in object storage it would take a call per run. Every task with a job has the XCom
-`JOB_LINK_KEY` from the job's start, and Airflow has an index on XCom keys.
+`JOB_URI_KEY` from the job's start, and Airflow has an index on XCom keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, func, select
 
-from airflow_provider_bedrock_llm.operators.links import JOB_LINK_KEY
+from airflow_provider_bedrock_llm.operators.links import JOB_URI_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -71,7 +71,7 @@ class JobInstance:
         key: names the job.
         run_id: as Airflow writes it.
         task_state: as Airflow sees the task; None for one that was cleared.
-        changed_at: when the task last began or ended.
+        changed_at: when the job last began.
     """
 
     key: JobKey
@@ -101,7 +101,7 @@ def find_instances(
         session: of Airflow's database.
         dag_ids: the DAGs that the user may read.
         dag_id: of one DAG only.
-        since: not those that last began or ended before.
+        since: not those that last began before.
         running: only those that have not ended.
         limit: how many.
         offset: how many to pass over.
@@ -110,7 +110,7 @@ def find_instances(
         getattr(XComModel, column) == getattr(TaskInstance, column)
         for column in ("dag_id", "run_id", "task_id", "map_index")
     ]
-    wanted = [XComModel.key == JOB_LINK_KEY, XComModel.dag_id.in_(dag_ids)]
+    wanted = [XComModel.key == JOB_URI_KEY, XComModel.dag_id.in_(dag_ids)]
     if dag_id:
         wanted.append(XComModel.dag_id == dag_id)
     if since:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_bedrock_llm.operators.converse import BedrockConverseOperator
 from airflow_provider_bedrock_llm.operators.links import (
-    JOB_LINK_KEY,
+    JOB_URI_KEY,
     BedrockJobLink,
     BedrockModelLink,
     busiest_route,
@@ -85,7 +85,9 @@ def test_a_task_has_a_link_to_its_job_from_the_start_and_to_the_model_in_the_end
     )
     assert BedrockModelLink().get_link(task, ti_key=task_instance) == ""
     task.execute({"ti": task_instance})
-    assert task_instance.xcoms[JOB_LINK_KEY] == BedrockJobLink().get_link(task, ti_key=task_instance)
+    link = BedrockJobLink()
+    assert task_instance.xcoms[link.xcom_key] == link.get_link(task, ti_key=task_instance)
+    assert task_instance.xcoms[JOB_URI_KEY] == str(tmp_path / "the_dag" / task_instance.run_id / "the_task" / "-1")
     assert task.answered_by == (NOVA, "us-east-1")
     assert "us-east-1" in BedrockModelLink().get_link(task, ti_key=task_instance)
 

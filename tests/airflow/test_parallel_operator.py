@@ -83,6 +83,7 @@ def test_xcom_holds_uris_and_numbers_and_no_text(run, task_instance):
     summary = run()
     assert task_instance.xcoms.keys() == {
         "bedrock_llm_job_page",
+        "bedrock_llm_job_uri",
         "estimate",
         "output_uri",
         "counts",

@@ -89,7 +89,7 @@ def put_job(
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    from airflow_provider_bedrock_llm.operators.links import JOB_LINK_KEY
+    from airflow_provider_bedrock_llm.operators.links import JOB_URI_KEY
 
     with create_session() as session:
         run = _task_instance(session, dag_id, run_id, task_id, task_state)
@@ -99,8 +99,8 @@ def put_job(
                 dag_id=dag_id,
                 run_id=run_id,
                 task_id=task_id,
-                key=JOB_LINK_KEY,
-                value="/bedrock-llm/job",
+                key=JOB_URI_KEY,
+                value="a folder that nobody reads",
                 timestamp=changed_at or datetime.now(UTC),
             )
         )
@@ -164,10 +164,10 @@ def _forget_jobs() -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import delete, select
 
-    from airflow_provider_bedrock_llm.operators.links import JOB_LINK_KEY
+    from airflow_provider_bedrock_llm.operators.links import JOB_URI_KEY
 
     ours = select(DagModel.dag_id).where(DagModel.bundle_name == _BUNDLE)
     with create_session() as session:
-        session.execute(delete(XComModel).where(XComModel.key == JOB_LINK_KEY))
+        session.execute(delete(XComModel).where(XComModel.key == JOB_URI_KEY))
         session.execute(delete(DagRun).where(DagRun.dag_id.in_(ours)))
         session.execute(delete(DagModel).where(DagModel.bundle_name == _BUNDLE))
