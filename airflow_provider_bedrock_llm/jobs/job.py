@@ -70,6 +70,7 @@ class JobSpec:
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         truncated: what becomes of answers that were cut off at maxTokens: `keep` them, let their records `fail`, or
             `{"max_tokens": N}` to ask them, and them alone, once more with that limit.
+        answers_uri: where the runs of the task share their answers; None where each run has its own alone.
         budget: the most that the job may spend, over all its runners.
         dedupe: whether records that ask the very same are asked once.
         parallel: concurrency and failure policy.
@@ -106,6 +107,7 @@ class JobSpec:
     request: Mapping[str, Any] = field(default_factory=dict)
     on_bad_record: Literal["fail", "skip"] = "fail"
     truncated: Literal["keep", "fail"] | Mapping[str, int] = "keep"
+    answers_uri: str | None = None
     budget: Budget | None = None
     dedupe: bool = False
     parallel: ParallelProcessingConfig = field(default_factory=ParallelProcessingConfig)
@@ -122,7 +124,7 @@ class JobSpec:
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
-        for name in ("job_uri", "source_uri", "output_uri"):
+        for name in ("job_uri", "source_uri", "output_uri", "answers_uri"):
             uri = getattr(self, name)
             if uri is not None:
                 object.__setattr__(self, name, absolute_uri(uri))

@@ -24,6 +24,7 @@ __all__ = ["Journal", "Part", "PartReader", "Place", "encode_line"]
 
 _FOLDER = "results"
 _PART_NAME = re.compile(r"(\d+)-(\d+)\.jsonl")
+_CARRIED_NAME = re.compile(r"(\d+)-carried-([\w-]+)\.jsonl")
 _OFFSET_BITS = 40
 _READERS = 8
 _CACHE_BYTES = 8 * 1024 * 1024
@@ -97,9 +98,21 @@ class Journal:
 
     @staticmethod
     def list_parts(folder: Location) -> list[str]:
-        """The parts of a job, oldest first."""
-        found = [(match, name) for name in folder.child(_FOLDER).names() if (match := _PART_NAME.fullmatch(name))]
-        return [name for match, name in sorted(found, key=lambda pair: tuple(map(int, pair[0].groups())))]
+        """The parts of a job, oldest first; those that were carried from earlier runs before all others."""
+        names = folder.child(_FOLDER).names()
+        carried = sorted(name for name in names if Journal.is_carried(name))
+        found = [(match, name) for name in names if (match := _PART_NAME.fullmatch(name))]
+        return carried + [name for match, name in sorted(found, key=lambda pair: tuple(map(int, pair[0].groups())))]
+
+    @staticmethod
+    def carried_name(epoch: int, label: str) -> str:
+        """The name of a part whose answers another run paid for."""
+        return f"{epoch:06d}-carried-{label}.jsonl"
+
+    @staticmethod
+    def is_carried(name: str) -> bool:
+        """Whether another run paid for the answers of a part."""
+        return _CARRIED_NAME.fullmatch(name) is not None
 
     @staticmethod
     def epoch_of(name: str) -> int:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.jobs.hash_table import HashTable, hash_key
 from airflow_provider_bedrock_llm.jobs.journal import Place
+from airflow_provider_bedrock_llm.jobs.tally import Tally
 from airflow_provider_bedrock_llm.jobs.truncation import covers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_bedrock_llm.jobs.journal import Journal
-    from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 __all__ = ["Ledger", "ledger_key", "read_ledger", "row_key"]
 
@@ -95,7 +95,8 @@ def read_ledger(journal: Journal, count: int, tally: Tally, *, dedupe: bool) -> 
     Args:
         journal: of the job.
         count: how many parts.
-        tally: tokens, money and calls are added to it: they were spent, whether or not the answers are of use.
+        tally: tokens, money and calls are added to it: they were spent, whether or not the answers are of use. What
+            other runs of the task spent is not.
         dedupe: as for `Ledger`.
 
     Raises:
@@ -103,7 +104,7 @@ def read_ledger(journal: Journal, count: int, tally: Tally, *, dedupe: bool) -> 
     """
     ledger = Ledger(dedupe=dedupe)
     for number, data in journal.read_parts(count):
-        _read_part(number, data, ledger, tally)
+        _read_part(number, data, ledger, Tally() if journal.is_carried(journal.parts[number]) else tally)
     return ledger
 
 

@@ -24,6 +24,7 @@ from airflow_provider_bedrock_llm.jobs.output import write_output
 from airflow_provider_bedrock_llm.jobs.question import Questions
 from airflow_provider_bedrock_llm.jobs.standing import Standing
 from airflow_provider_bedrock_llm.jobs.tally import Tally
+from airflow_provider_bedrock_llm.jobs.task_answers import TaskAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,6 +151,10 @@ class JobRunner:
         owner = {**self._standing.runner, "started_at": self._standing.started_at}
         self._lease = take_lease(folder, owner, epochs)
         self._standing.epoch = self._lease.epoch
+        self._task_answers = None
+        if self._spec.answers_uri is not None:
+            self._task_answers = TaskAnswers(self._spec.answers_uri, folder, self._lease)
+            self._task_answers.carry()
         parts = Journal.list_parts(folder)
         self._journal = Journal(folder, self._lease, parts)
         self._earlier_parts = len(parts)
@@ -232,6 +237,8 @@ class JobRunner:
         if spec_fingerprint(self._spec) != self._standing.fingerprint:
             raise self._intake.changed()
         write_output(self._spec, self._intake, self._journal, self._lease.check)
+        if self._task_answers is not None:
+            self._task_answers.give_back(self._journal, self._intake.places)
 
     async def _watch_stop(self) -> None:
         await self._stop.wait()

@@ -69,6 +69,7 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         output_schema=_portable(operator.output_schema),
         request=dict(operator.request_fields or {}),
         on_bad_record=operator.on_bad_record,
+        answers_uri=_answers_uri(operator, task_instance),
         truncated=operator.truncated,
         budget=Budget.of(operator.budget),
         dedupe=operator.dedupe,
@@ -121,6 +122,15 @@ def with_rows_of_database(operator: BedrockParallelOperator, spec: JobSpec, toke
     snapshot = take_snapshot(spec, token, lambda: stream_rows(hook, query))
     operator.log.info("The snapshot of the query has %d rows.", snapshot.rows)
     return replace(spec, source_uri=snapshot_uri(spec.job_uri, snapshot.token))
+
+
+def _answers_uri(operator: BedrockParallelOperator, task_instance: Any) -> str | None:
+    if operator.reuse == "run":
+        return None
+    if operator.reuse != "task":
+        raise ValueError(f"reuse={operator.reuse!r} is not known; it is 'run' or 'task'")
+    work_dir = work_dir_of(operator.work_dir).rstrip("/")
+    return f"{work_dir}/{task_instance.dag_id}/_answers/{task_instance.task_id}/{task_instance.map_index}"
 
 
 def work_dir_of(given: str | None) -> str:

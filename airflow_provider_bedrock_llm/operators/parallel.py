@@ -128,6 +128,8 @@ class BedrockParallelOperator(BaseOperator):
         cache_config: how prompts are cached: what all rows have in common is written once and read by the rest.
         work_dir: where jobs keep their folders; None takes `[bedrock_llm] work_dir`. Templated.
         bedrock_conn_id: the Airflow connection. Templated.
+        reuse: which answers count: those of this run of the task, or, with `task`, of its earlier runs too, so that a
+            daily job pays for new and changed rows alone.
         truncated: what becomes of answers that were cut off at maxTokens: `keep`, `fail`, or `{"max_tokens": N}` to
             ask them alone once more with a larger limit.
         budget: the most that the job may spend, over all of its tries: US dollars, or `{"usd": ..., "tokens": ...}`.
@@ -201,6 +203,7 @@ class BedrockParallelOperator(BaseOperator):
         cache_config: CacheConfig | None = None,
         work_dir: str | None = None,
         bedrock_conn_id: str = BedrockLLMHook.default_conn_name,
+        reuse: Literal["run", "task"] = "run",
         truncated: str | Mapping[str, int] = "keep",
         budget: Budget | float | Mapping[str, Any] | None = None,
         estimate: bool | Literal["count_tokens"] = True,
@@ -243,6 +246,7 @@ class BedrockParallelOperator(BaseOperator):
         self.cache_config = cache_config
         self.work_dir = work_dir
         self.bedrock_conn_id = bedrock_conn_id
+        self.reuse = reuse
         self.truncated = truncated
         self.budget = budget
         self.estimate = estimate

@@ -326,3 +326,16 @@ def test_a_budget_in_dollars_refuses_models_without_a_price(run, connected):
         run(budget=5, models=[arn])
 
     assert connected.control.stats().calls == 0
+
+
+def test_tomorrows_run_pays_for_new_rows_alone(run, connected, rows, task_instance):
+    run(reuse="task")
+    task_instance.run_id, task_instance.id = "scheduled__2026-11-22", "tomorrow"
+    with rows.open("a") as file:
+        file.write("r-new,One more row,3\n")
+
+    summary = run(reuse="task")
+
+    assert connected.control.stats().calls == ROWS + 1
+    assert summary["counts"]["reused"] == ROWS
+    assert task_instance.xcoms["estimate"]["rows"] == ROWS + 1
