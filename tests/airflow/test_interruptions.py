@@ -24,7 +24,7 @@ from harness.interruptions import (
 from airflow_provider_bedrock_llm.jobs.storage import open_location
 from airflow_provider_bedrock_llm.local import LocalEndpoint
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 KEY, SECOND_KEY = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
 IN_FLIGHT = 10

@@ -19,7 +19,7 @@ LATENCY_SECONDS = 0.4
 @pytest.mark.parametrize(
     ("rows", "in_flight", "count"),
     [
-        pytest.param(1_500, 16, 3, marks=pytest.mark.processes, id="short"),
+        pytest.param(1_500, 16, 3, marks=[pytest.mark.processes, pytest.mark.timeout(900)], id="short"),
         pytest.param(20_000, 40, 20, marks=[pytest.mark.soak, pytest.mark.timeout(3_000)], id="long"),
     ],
 )
