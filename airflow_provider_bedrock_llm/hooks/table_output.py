@@ -86,14 +86,20 @@ def write_table(spec: JobSpec, log: logging.Logger | Any) -> None:
         count = _write(spec, sink)
     except (ConfigurationError, OutputError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - each driver has exceptions of its own
         raise OutputError(
             f"output_table={sink.table!r} in output_conn_id={sink.conn_id!r} cannot be written: "
-            f"{type(error).__name__}: {error}. Mend it and run the task again: that pays nothing, it only writes."
-        ) from error
+            f"{type(error).__name__}: {_first_line(error)}. Mend it and run the task again: that pays nothing, it only "
+            "writes."
+        ) from None
     record = {"rows_file": spec.rows_file.fingerprint(), "table": sink.table, "conn_id": sink.conn_id, "rows": count}
     spec.folder.child(_RECORD_FILE).write(json.dumps(record).encode())
     log.info("%d rows were written to the table %s.", count, sink.table)
+
+
+def _first_line(error: Exception) -> str:
+    """Databases say what is wrong in the first line, and quote the row, which is no business of a log, in the next."""
+    return next(iter(str(error).splitlines()), "")
 
 
 def _is_written(spec: JobSpec) -> bool:
@@ -164,7 +170,10 @@ _Part = tuple[str, str]
 
 
 def _named_columns(spec: JobSpec, sink: TableSink, columns: Columns, found: set[str]) -> dict[str, _Part]:
-    """The table's columns, each with where its value comes from, keys first."""
+    """The table's columns, each with where its value comes from, keys first.
+
+    A single id column is looked for by its own name, then as `id`, which is its name in the output.
+    """
     keys = spec.id_columns or ("id",)
     of_output = [name for name in (*columns.kept_names, *columns.answer_names) if name not in keys]
     names: Mapping[str, str] = sink.columns or {}
@@ -172,7 +181,8 @@ def _named_columns(spec: JobSpec, sink: TableSink, columns: Columns, found: set[
         of_output += [name for name in OWN_COLUMNS if name in found and name not in of_output and name not in keys]
     else:
         of_output = [name for name in columns.kinds if name in names and name not in keys]
-    named: dict[str, _Part] = {names.get(key, key): ("key", key) for key in keys}
+    as_id = len(keys) == 1 and not names and keys[0] not in found and "id" in found
+    named: dict[str, _Part] = {"id" if as_id else names.get(key, key): ("key", key) for key in keys}
     named |= {names.get(name, name): ("column", name) for name in of_output}
     lacking = [name for name in named if name.lower() not in {column.lower() for column in found}]
     if lacking:

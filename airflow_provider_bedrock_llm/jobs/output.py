@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.jobs.journal import Journal
     from airflow_provider_bedrock_llm.jobs.record import Record
 
-__all__ = ["columns_of", "read_rows", "write_output"]
+__all__ = ["columns_of", "read_rows", "write_from_rows", "write_output"]
 
 _LINES_PER_WRITE = 512
 
@@ -66,7 +66,7 @@ def write_output(spec: JobSpec, intake: Intake, journal: Journal, before_it_show
         stream.write(b"".join(lines))
         before_it_shows()
     if not spec.rows_are_the_output:
-        _write_from_rows(spec, before_it_shows)
+        write_from_rows(spec, before_it_shows)
 
 
 def read_rows(spec: JobSpec) -> Iterator[_Row]:
@@ -104,7 +104,16 @@ def _dead_letters(spec: JobSpec, stack: contextlib.ExitStack) -> IO[bytes] | Non
     return stack.enter_context(open_location(dead_letter_uri(uri, spec.shard), "dead_letter_uri").writer())
 
 
-def _write_from_rows(spec: JobSpec, before_it_shows: Callable[[], None]) -> None:
+def write_from_rows(spec: JobSpec, before_it_shows: Callable[[], None]) -> None:
+    """Make the output of `spec.rows_file`, where the two differ.
+
+    Args:
+        spec: the job.
+        before_it_shows: as for `write_output`.
+
+    Raises:
+        OutputError: the output cannot be written, or a value does not fit its column.
+    """
     columns = columns_of(spec, _shown(spec) if spec.output_format.is_flat else ())
     by = spec.sink.partition_by
     if by:

@@ -143,6 +143,32 @@ def test_columns_can_be_mapped_and_keys_can_be_several(into_table, database):
     assert database.run("SELECT k, stars FROM moods WHERE k = 'r7'") == [("r7", 7)]
 
 
+def test_the_id_column_may_be_called_id_in_the_table(into_table, database, source):
+    database.run(TABLE)
+    source.write_text('{"key": "k1", "text": "x"}\n')
+    into_table(id_column="key", keep_columns=None)
+    assert database.run("SELECT id FROM moods") == [("k1",)]
+
+
+def test_a_write_that_was_not_recorded_is_repeated_with_the_same_result(into_table, database, connected, tmp_path):
+    database.run(TABLE)
+    into_table()
+    before = database.run("SELECT * FROM moods ORDER BY id")
+    (record,) = (tmp_path / "jobs").rglob("table.json")
+    record.unlink()
+    into_table()
+    assert database.run("SELECT * FROM moods ORDER BY id") == before
+    assert record.exists()
+    assert connected.control.stats().calls == len(ROWS)
+
+
+def test_what_the_database_quotes_of_a_row_does_not_reach_the_log(into_table, database):
+    database.run(TABLE.replace("stars INTEGER", "stars INTEGER CHECK (stars < 20)"))
+    with pytest.raises(BedrockTaskError, match="violates check constraint") as refused:
+        into_table()
+    assert "Failing row" not in str(refused.value)
+
+
 def test_too_many_failures_write_no_table(into_table, database, connected):
     database.run(TABLE)
     connected.control.fail("input_too_long", text="Text <5>.")
