@@ -89,6 +89,12 @@ def _connection_fields() -> dict[str, Any]:
             _PLACE,
             enum=["eu", "us", "us-gov", "ca", "jp", "au", "in", "apac"],
         ),
+        "batch_role_arn": _field(
+            "Batch role", "ARN of the IAM role that Bedrock takes on for batch jobs.", "string", _ENGINE
+        ),
+        "batch_s3_uri": _field(
+            "Batch place in S3", "Folder for inputs and outputs of batch jobs: s3://bucket/prefix.", "string", _ENGINE
+        ),
         "read_timeout": _field(
             "Read timeout", "Seconds to wait for an answer. 600 if empty.", "number", _NETWORK, minimum=1
         ),

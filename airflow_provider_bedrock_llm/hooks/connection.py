@@ -47,6 +47,8 @@ class _Extras:
     retry_strategy: RetryStrategy | None = None
     max_retries: int | None = Field(default=None, ge=0)
     data_residency: str | None = None
+    batch_role_arn: str | None = None
+    batch_s3_uri: str | None = None
 
     @field_validator("regions", "models", mode="before")
     @classmethod
@@ -94,6 +96,8 @@ class BedrockConnection:
         boto3_config: timeouts, pool and botocore's own retries.
         retry_config: retries and failover of the engine.
         aws_extras: extras in the shape that the amazon provider reads.
+        batch_role_arn: the role that Bedrock takes on for batch jobs.
+        batch_s3_uri: where batch jobs read and write.
     """
 
     conn_id: str
@@ -107,6 +111,8 @@ class BedrockConnection:
     boto3_config: Boto3Config = field(default_factory=Boto3Config)
     retry_config: RetryConfig = field(default_factory=RetryConfig)
     aws_extras: Mapping[str, Any] = field(default_factory=dict)
+    batch_role_arn: str | None = None
+    batch_s3_uri: str | None = None
 
     def __repr__(self) -> str:
         """Leave the keys out: reprs end in logs."""
@@ -165,6 +171,8 @@ def parse_connection(
         boto3_config=Boto3Config(**boto3_given),
         retry_config=RetryConfig(**retry_given),
         aws_extras=_aws_extras(given, own),
+        batch_role_arn=own.batch_role_arn,
+        batch_s3_uri=own.batch_s3_uri,
     )
 
 

@@ -118,14 +118,14 @@ class BatchWork:
         self, job: BatchJob, store: BatchStore, file: StoredFile, deadline: float, tokens: dict[str, int]
     ) -> list[bytes]:
         """The lines of the output, in no order that anyone should rely on."""
-        settings = self._state.batch.settings
         records = await asyncio.to_thread(lambda: list(_records(store, file)))
         shuffled = random.Random(job.job_id)  # noqa: S311 - repeatable on purpose
         shuffled.shuffle(records)
         lines = []
         for number, record in enumerate(records):
-            if settings.record_seconds or number % 256 == 0:
-                await asyncio.sleep(settings.record_seconds)
+            record_seconds = self._state.batch.settings.record_seconds
+            if record_seconds or number % 256 == 0:
+                await asyncio.sleep(record_seconds)
             if job.is_stopping or self._state.now() >= deadline:
                 break
             outcome = await self._answer(job, record)

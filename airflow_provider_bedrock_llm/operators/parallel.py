@@ -15,8 +15,9 @@ from airflow_provider_bedrock_llm.core.errors import (
     LLMManagerError,
 )
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+from airflow_provider_bedrock_llm.hooks.ending import stop_if_ended
 from airflow_provider_bedrock_llm.hooks.enrichment import load_job, open_hook, run_enrichment
-from airflow_provider_bedrock_llm.hooks.estimate import check_prices, estimate_job
+from airflow_provider_bedrock_llm.hooks.estimate import check_prices
 from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure
 from airflow_provider_bedrock_llm.hooks.table_output import check_failures, unwritten_table, write_table
 from airflow_provider_bedrock_llm.jobs.dead_letters import job_of_dead_letters
@@ -24,11 +25,15 @@ from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.question import request_rows
 from airflow_provider_bedrock_llm.jobs.runner import finished_manifest
 from airflow_provider_bedrock_llm.jobs.storage import open_location
+from airflow_provider_bedrock_llm.operators.before_spending import before_spending, take_answer
 from airflow_provider_bedrock_llm.operators.job_description import (
     check_source,
     describe_job,
     is_from_database,
     with_rows_of_database,
+)
+from airflow_provider_bedrock_llm.operators.job_mode import (
+    with_mode,
 )
 from airflow_provider_bedrock_llm.operators.links import (
     JOB_URI_KEY,
@@ -41,6 +46,7 @@ from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Context
     from pydantic import BaseModel
@@ -136,6 +142,16 @@ class BedrockParallelOperator(BaseOperator):
             The task fails when it is spent; run again with a larger one, it pays only for the rest. Templated.
         estimate: say in the log, and as XCom `estimate`, what the job will take before anything is spent;
             `"count_tokens"` lets Bedrock count the tokens of a sample, where the model can, instead of guessing.
+        mode: `on_demand`; `flex`, the cheaper and slower service tier; `batch`, AWS's batch jobs at half the price
+            within a day, finished on demand; `auto` chooses once per job, before anything is spent, and says why in
+            the log and as XCom `mode_plan`.
+        deadline: for `auto`: how long the output may take; None for any time.
+        least_saving_usd: for `auto`: what a slower mode has to save.
+        approve_above_usd: where the estimate may come to more, or is not known, a person is asked first, through
+            Airflow's required actions; the task waits without a worker.
+        batch_role_arn: for batch jobs: the IAM role that Bedrock takes on; None takes the connection's. Templated.
+        batch_s3_uri: for batch jobs: the folder in S3; None takes the connection's. Templated.
+        batch_config: for batch jobs: the other fields of `BatchOptions`, such as `limits` and `finish_on_demand`.
         deferrable: wait in the triggerer; False runs the job on the worker.
 
     Raises:
@@ -158,6 +174,8 @@ class BedrockParallelOperator(BaseOperator):
         "regions",
         "budget",
         "bedrock_conn_id",
+        "batch_role_arn",
+        "batch_s3_uri",
     )
     template_ext: Sequence[str] = (".sql",)
     operator_extra_links = (BedrockJobLink(), BedrockModelLink())
@@ -207,6 +225,13 @@ class BedrockParallelOperator(BaseOperator):
         truncated: str | Mapping[str, int] = "keep",
         budget: Budget | float | Mapping[str, Any] | None = None,
         estimate: bool | Literal["count_tokens"] = True,
+        mode: Literal["on_demand", "flex", "batch", "auto"] = "on_demand",
+        deadline: timedelta | None = None,
+        least_saving_usd: float = 1.0,
+        approve_above_usd: float | None = None,
+        batch_role_arn: str | None = None,
+        batch_s3_uri: str | None = None,
+        batch_config: Mapping[str, Any] | None = None,
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -250,6 +275,13 @@ class BedrockParallelOperator(BaseOperator):
         self.truncated = truncated
         self.budget = budget
         self.estimate = estimate
+        self.mode = mode
+        self.deadline = deadline
+        self.least_saving_usd = least_saving_usd
+        self.approve_above_usd = approve_above_usd
+        self.batch_role_arn = batch_role_arn
+        self.batch_s3_uri = batch_s3_uri
+        self.batch_config = batch_config
         self.deferrable = deferrable
         self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
@@ -261,10 +293,10 @@ class BedrockParallelOperator(BaseOperator):
             context["ti"].xcom_push(JOB_URI_KEY, spec.job_uri)
             context["ti"].xcom_push(BedrockJobLink().xcom_key, job_page(context["ti"]))
             manifest = finished_manifest(spec, token) or unwritten_table(spec, self.accept_failures)
-            if manifest is None and self.estimate:
-                self._tell_estimate(context, spec, hook)
+            if manifest is None:
+                spec = before_spending(self, context, spec, hook)
             if manifest is None and not self.deferrable:
-                manifest = asyncio.run(self._run_here(spec, hook, token))
+                manifest = asyncio.run(self._run_here(spec, hook, context["ti"]))
         except LLMManagerError as error:
             raise airflow_error(error) from error
         if manifest is not None:
@@ -317,12 +349,8 @@ class BedrockParallelOperator(BaseOperator):
         return spec, hook
 
     def _spec(self, context: Context) -> JobSpec:
-        return describe_job(self, context)
-
-    def _tell_estimate(self, context: Context, spec: JobSpec, hook: BedrockLLMHook) -> None:
-        estimate = estimate_job(spec, hook, count_tokens=self.estimate == "count_tokens")
-        self.log.info("%s", estimate.line)
-        context["ti"].xcom_push("estimate", estimate.to_dict())
+        spec = describe_job(self, context)
+        return spec if self.mode == "on_demand" else with_mode(self, spec, open_hook(spec))
 
     def _described_before(self, uri: str) -> JobSpec:
         """The job of the dead letters, with everything that it asked."""
@@ -338,7 +366,15 @@ class BedrockParallelOperator(BaseOperator):
             )
         return load_job(job_of_dead_letters(uri))
 
-    async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, token: str) -> Manifest:
+    def execute_approved(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on after a person has answered."""
+        try:
+            take_answer(*self._describe(context), event)
+        except LLMManagerError as error:
+            raise airflow_error(error) from error
+        return self.execute(context)
+
+    async def _run_here(self, spec: JobSpec, hook: BedrockLLMHook, task_instance: Any) -> Manifest:
         stop = asyncio.Event()
         self._stop = (asyncio.get_running_loop(), stop)
         logged_at = time.monotonic()
@@ -350,14 +386,17 @@ class BedrockParallelOperator(BaseOperator):
                 self.log.info("%s", manifest.progress_line)
 
         await hook.prefetch()
-        return await run_enrichment(
+        manifest = await run_enrichment(
             spec,
             hook,
             stop=stop,
-            token=token,
+            token=str(task_instance.id),
             on_progress=log_now_and_then,
             drain_seconds=conf.getfloat(_SECTION, "drain_seconds", fallback=8.0),
         )
+        if stop.is_set() and spec.batch is not None:
+            await stop_if_ended(task_instance, hook, spec.job_uri)
+        return manifest
 
     def _defer(self, spec: JobSpec, token: str) -> None:
         drain_seconds = conf.getfloat(_SECTION, "drain_seconds", fallback=8.0)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_bedrock_llm.core.errors import LeaseLostError, LLMManagerError
+from airflow_provider_bedrock_llm.hooks.ending import ask_task_state, stop_if_ended
 from airflow_provider_bedrock_llm.hooks.enrichment import load_job, open_hook, run_enrichment
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.triggers.loop_thread import shared_loop_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
@@ -30,6 +31,12 @@ __all__ = ["BedrockParallelTrigger"]
 _LOG_EVERY_SECONDS = 5.0
 _LOOK_EVERY_SECONDS = 2.0
 _STALE_AFTER_SECONDS = 60.0
+_ENDINGS: set[asyncio.Future[None]] = set()
+"""Work that outlives its trigger; the event loop itself remembers only weakly."""
+
+
+def _on_the_loop_thread(work: Coroutine[Any, Any, list[str]]) -> asyncio.Future[list[str]]:
+    return asyncio.wrap_future(shared_loop_thread().submit(work))
 
 
 class BedrockParallelTrigger(BaseTrigger):
@@ -42,6 +49,9 @@ class BedrockParallelTrigger(BaseTrigger):
         drain_seconds: how long to wait for the answers under way when told to stop.
         max_in_flight: calls at once at most, over all jobs of this process.
     """
+
+    ask_state = staticmethod(ask_task_state)
+    """How to find out whether the task was ended; `on_kill` alone does not say."""
 
     def __init__(
         self,
@@ -57,6 +67,7 @@ class BedrockParallelTrigger(BaseTrigger):
         self.deadline = deadline
         self.drain_seconds = drain_seconds
         self.max_in_flight = max_in_flight
+        self._hook_of_batch: BedrockLLMHook | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """A URI and numbers: Airflow keeps this unencrypted."""
@@ -77,6 +88,7 @@ class BedrockParallelTrigger(BaseTrigger):
             spec = await asyncio.to_thread(load_job, self.job_uri)
             hook = open_hook(spec)
             await hook.prefetch()
+            self._hook_of_batch = hook if spec.batch is not None else None
             while True:
                 with contextlib.suppress(LeaseLostError):
                     manifest = await self._run_once(spec, hook)
@@ -98,8 +110,20 @@ class BedrockParallelTrigger(BaseTrigger):
             )
 
     async def on_kill(self) -> None:
-        """Airflow calls this on a user's action, and also on a hand-over; being cancelled is enough for both."""
+        """Airflow calls this on a user's action, and also on a hand-over. For calls, being cancelled is enough for
+        both; AWS's batch jobs would go on, so they are stopped where the task has really been ended.
+        """
         self.log.info("The job %s was told to stop; what it has answered is kept.", self.job_uri)
+        hook = self._hook_of_batch
+        if hook is None:
+            return
+        # Airflow gives on_kill a second: the work goes on by itself.
+        ending = asyncio.ensure_future(
+            stop_if_ended(self.task_instance, hook, self.job_uri, run=_on_the_loop_thread, ask_state=self.ask_state)
+        )
+        _ENDINGS.add(ending)
+        ending.add_done_callback(_ENDINGS.discard)
+        await asyncio.shield(ending)
 
     async def _run_once(self, spec: JobSpec, hook: BedrockLLMHook) -> Manifest:
         latest: list[Manifest] = []
