@@ -37,6 +37,8 @@ def test_every_field_of_the_form_is_read():
         "connect_timeout": 5,
         "max_pool_connections": 20,
         "retries_max_attempts": 1,
+        "batch_role_arn": "arn:aws:iam::123456789012:role/batch",
+        "batch_s3_uri": "s3://bucket/batch",
     }
     assert values.keys() | {"aws_conn_id"} == FORM.keys()
     connection = parse_connection("c", login="AK", password="SK", extras=values)
@@ -47,6 +49,7 @@ def test_every_field_of_the_form_is_read():
     assert connection.retry_config.max_retries == 7
     assert connection.retry_config.data_residency == "eu"
     assert connection.endpoint_url == "http://127.0.0.1:1"
+    assert (connection.batch_role_arn, connection.batch_s3_uri) == (values["batch_role_arn"], values["batch_s3_uri"])
     assert connection.aws_extras == {
         "region_name": "eu-central-1",
         "profile_name": "p",
