@@ -21,12 +21,13 @@ from airflow_provider_bedrock_llm.jobs.record import composite_id
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_bedrock_llm.core.budget import Budget
     from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
     from airflow_provider_bedrock_llm.jobs.row import Row
     from airflow_provider_bedrock_llm.jobs.source import Source
     from airflow_provider_bedrock_llm.jobs.storage import Location
 
-__all__ = ["Shard", "ShardOfSource", "fair_share", "plan_shards"]
+__all__ = ["Shard", "ShardOfSource", "budget_share", "fair_share", "plan_shards"]
 
 _MOST_SHARDS = 1024
 
@@ -114,6 +115,22 @@ def fair_share(config: ParallelProcessingConfig, shard: Shard | None) -> Paralle
         max_concurrent_requests=_part(config.max_concurrent_requests, shard),
         tokens_per_minute=quotas and {model: _part(tokens, shard) for model, tokens in quotas.items()},
     )
+
+
+def budget_share(budget: Budget | None, shard: Shard | None) -> Budget | None:
+    """What a shard may spend of a budget that is meant for all shards together: together never more than that.
+
+    Raises:
+        ConfigurationError: there are fewer tokens than shards.
+    """
+    if budget is None or shard is None:
+        return budget
+    tokens = None if budget.tokens is None else budget.tokens // shard.of
+    if tokens == 0:
+        raise ConfigurationError(
+            f"budget has {budget.tokens} tokens for {shard.of} shards. Give more tokens, or make fewer shards."
+        )
+    return replace(budget, usd=None if budget.usd is None else budget.usd / shard.of, tokens=tokens)
 
 
 def _part(whole: int, shard: Shard) -> int:

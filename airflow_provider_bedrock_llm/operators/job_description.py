@@ -17,7 +17,7 @@ from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.outcome import tags_of
 from airflow_provider_bedrock_llm.hooks.sql_rows import query_of, sql_hook, stream_rows
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
-from airflow_provider_bedrock_llm.jobs.shard import Shard, fair_share
+from airflow_provider_bedrock_llm.jobs.shard import Shard, budget_share, fair_share
 from airflow_provider_bedrock_llm.jobs.sink import Sink, TableSink
 from airflow_provider_bedrock_llm.jobs.snapshot import SNAPSHOT_FORMAT, snapshot_uri, take_snapshot
 
@@ -71,7 +71,7 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         on_bad_record=operator.on_bad_record,
         answers_uri=_answers_uri(operator, task_instance),
         truncated=operator.truncated,
-        budget=Budget.of(operator.budget),
+        budget=budget_share(Budget.of(operator.budget), shard),
         dedupe=operator.dedupe,
         parallel=fair_share(parallel, shard),
         retry=operator.retry_config,

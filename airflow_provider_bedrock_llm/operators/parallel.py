@@ -116,9 +116,10 @@ class BedrockParallelOperator(BaseOperator):
             only the rows without an answer, and its output is made anew, complete. Nothing else is given then but
             `accept_failures` and `deferrable`. Templated.
         shard: `{"index": 0, "of": 4}`, this task's part of the source, from `plan_shards` by
-            `.partial(...).expand(shard=...)`. Rows are dealt by id. Concurrency and `tokens_per_minute` of
-            `parallel_config` are those of all shards together. Long jobs are best kept off the triggerers of other
-            work: give the task a `queue`, set `[triggerer] queues_enabled`, and start triggerers with `--queues`.
+            `.partial(...).expand(shard=...)`. Rows are dealt by id. `budget`, and concurrency and `tokens_per_minute`
+            of `parallel_config`, are those of all shards together, and shared out. Long jobs are best kept off the
+            triggerers of other work: give the task a `queue`, set `[triggerer] queues_enabled`, and start triggerers
+            with `--queues`.
         source_format: `csv`, `jsonl` or `parquet`, where the names do not tell.
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: ask identical requests once.

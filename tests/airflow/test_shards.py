@@ -110,10 +110,18 @@ def test_limits_are_shared_out_fairly():
     assert fair_share(whole, None) is whole
 
 
-def test_the_job_of_a_shard_has_its_share(run_shards):
+def test_the_job_of_a_shard_has_its_share_of_concurrency_and_budget(run_shards):
     config = ParallelProcessingConfig(max_concurrent_requests=9)
-    summaries = run_shards(plan_shards(count=3), parallel_config=config)
-    assert [JobSpec.load(summary["job_uri"]).parallel.max_concurrent_requests for summary in summaries] == [3, 3, 3]
+    summaries = run_shards(plan_shards(count=3), parallel_config=config, budget={"usd": 6.0, "tokens": 1_000_000})
+    specs = [JobSpec.load(summary["job_uri"]) for summary in summaries]
+    assert [spec.parallel.max_concurrent_requests for spec in specs] == [3, 3, 3]
+    assert [(spec.budget.usd, spec.budget.tokens) for spec in specs] == [(2.0, 333_333)] * 3
+
+
+def test_a_budget_of_fewer_tokens_than_shards_is_refused(enrich, connected):
+    with pytest.raises(AirflowFailException, match="2 tokens for 3 shards"):
+        enrich(shard={"index": 0, "of": 3}, budget={"tokens": 2})
+    assert connected.control.stats().calls == 0
 
 
 def test_shards_are_planned_by_count_or_by_rows():
