@@ -1,6 +1,6 @@
 """The one seam to the network: a request goes in, a reply or a failure comes out, nothing is raised.
 
-Whoever calls AWS (boto3 in threads, aiobotocore on an event loop, a test's fake) implements `Transport` or
+Whoever calls AWS (boto3 in threads, the lean transport or aiobotocore on an event loop, a test's fake) implements `Transport` or
 `AsyncTransport`. What the outcome means is decided elsewhere (`faults`).
 """
 
