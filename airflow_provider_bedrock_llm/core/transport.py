@@ -1,7 +1,7 @@
 """The one seam to the network: a request goes in, a reply or a failure comes out, nothing is raised.
 
-Whoever calls AWS (boto3 in threads, the lean transport or aiobotocore on an event loop, a test's fake) implements `Transport` or
-`AsyncTransport`. What the outcome means is decided elsewhere (`faults`).
+Whoever calls AWS (boto3 in threads, the lean transport or aiobotocore on an event loop, a test's fake) implements
+`Transport` or `AsyncTransport`. What the outcome means is decided elsewhere (`faults`).
 """
 
 from __future__ import annotations
