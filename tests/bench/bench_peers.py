@@ -132,7 +132,7 @@ def run_here(job_uri: str) -> None:
         await hook.prefetch()
         wall, cpu = time.perf_counter(), time.process_time()
         manifest = await run_enrichment(
-            spec, hook, stop=stop, token="bench", on_progress=lambda _: None, drain_seconds=30
+            spec, hook, stop=stop, token=str(os.getpid()), on_progress=lambda _: None, drain_seconds=30
         )
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         print(json.dumps({"state": manifest.state, "seconds": seconds, "cpu_seconds": cpu_seconds}))
@@ -146,7 +146,8 @@ def paid_again(bench: Bench, signum: signal.Signals) -> tuple[int, int]:
     bench.prepare(latency_seconds)
     job_uri = bench.job(f"crash-{signum.name}", [f"text {n}" for n in range(rows)], in_flight=in_flight)
     at_risk = 0
-    for goal in (rows / 3, 2 * rows / 3):
+    for _ in range(2):
+        goal = bench.calls() + rows / 4
         process = bench.start(job_uri)
         wait_until(lambda goal=goal: bench.calls() >= goal)  # type: ignore[misc]
         process.send_signal(signum)
