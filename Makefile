@@ -48,8 +48,9 @@ test-fast: venv .venv-botocore144/.ready ## all tests but those that start real 
 test-processes: venv ## the tests that start real Airflow processes; minutes
 	$(BIN)/python -m pytest -m processes
 
-soak: venv ## one job of 20,000 rows; worker and triggerers killed or frozen twenty times; some ten minutes
+soak: venv ## one job of 20,000 rows; worker and triggerers killed or frozen twenty times; and a minute without database and store
 	$(BIN)/python -m pytest -s -m soak tests/airflow/test_soak.py
+	AWAY_SECONDS=60 $(BIN)/python -m pytest -k away tests/airflow/test_interruptions.py
 
 test-bare: .venv-core/.ready .venv-aws/.ready .venv-botocore144/.ready ## tests/core without Airflow and boto, tests/aws without Airflow
 	.venv-core/bin/python -m pytest tests/core

@@ -5,6 +5,7 @@ each has a run of its own, and what is paid is counted by the endpoint.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,7 +30,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 KEY, SECOND_KEY = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
 IN_FLIGHT = 10
 LATENCY_SECONDS = 0.3
-AWAY_SECONDS = 12
+AWAY_SECONDS = float(os.environ.get("AWAY_SECONDS", "12"))
+"""`make soak` sets a minute."""
 A_THAWED_FLUSH = 2 * IN_FLIGHT + round(IN_FLIGHT / LATENCY_SECONDS)
 """What a thawed runner pays before it notices: what was in flight, and what it asks until its next flush."""
 
