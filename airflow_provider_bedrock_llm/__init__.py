@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.aws.model_catalog import BedrockModelCatalog
     from airflow_provider_bedrock_llm.core.access import AccessMethod
     from airflow_provider_bedrock_llm.core.answer_parts import Citation, Reasoning, ToolUse
+    from airflow_provider_bedrock_llm.core.budget import Budget
     from airflow_provider_bedrock_llm.core.cache_config import CacheConfig, CachePlace, CachePoint, CacheStrategy
     from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.catalog_metadata import CacheMode, CatalogMetadata, CatalogSource, ModelInfo
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.embedding import EmbeddingResponse
     from airflow_provider_bedrock_llm.core.errors import (
         AuthenticationError,
+        BudgetExceededError,
         CatalogError,
         CatalogUnavailableError,
         ConfigurationError,
@@ -88,6 +90,7 @@ _HOMES = {
     "aws.model_catalog": "BedrockModelCatalog",
     "core.access": "AccessMethod",
     "core.answer_parts": "Citation Reasoning ToolUse",
+    "core.budget": "Budget",
     "core.cache_config": "CacheConfig CachePlace CachePoint CacheStrategy",
     "core.catalog": "Catalog",
     "core.catalog_metadata": "CacheMode CatalogMetadata CatalogSource ModelInfo",
@@ -97,7 +100,7 @@ _HOMES = {
     ),
     "core.embedding": "EmbeddingResponse",
     "core.errors": (
-        "AuthenticationError CatalogError CatalogUnavailableError ConfigurationError ContentError "
+        "AuthenticationError BudgetExceededError CatalogError CatalogUnavailableError ConfigurationError ContentError "
         "ContextTooLongError JobError JobStoppedError LLMManagerError LeaseLostError ModelAccessError "
         "OutputError ParallelConfigurationError ParallelExecutionError ParallelProcessingError "
         "QuotaExhaustedError RequestTimeoutError RequestValidationError ResponseValidationError "
@@ -135,6 +138,8 @@ __all__ = [
     "BedrockParallelOperator",
     "BedrockResponse",
     "Boto3Config",
+    "Budget",
+    "BudgetExceededError",
     "CacheConfig",
     "CacheMode",
     "CachePlace",

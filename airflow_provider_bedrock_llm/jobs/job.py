@@ -148,6 +148,11 @@ class JobSpec:
             raise ConfigurationError(
                 f"csv_delimiter={self.csv_delimiter!r} is not one character. Give one, such as ';'."
             )
+        if self.batch is not None and self.budget is not None:
+            raise ConfigurationError(
+                f"budget={self.budget} cannot be kept by batch jobs, which AWS bills as a whole. "
+                "Leave the budget out, or set mode='on_demand'."
+            )
         if not isinstance(self.truncated, str) and not (
             self.truncated.keys() == {"max_tokens"} and self.truncated["max_tokens"] > 0
         ):

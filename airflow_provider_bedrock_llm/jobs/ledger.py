@@ -33,12 +33,13 @@ class Ledger:
 
     Args:
         dedupe: whether records share the answers of equal requests.
+        expected: how many answers there may be, where that is known.
     """
 
-    def __init__(self, *, dedupe: bool) -> None:
+    def __init__(self, *, dedupe: bool, expected: int = 0) -> None:
         self._dedupe = dedupe
-        self._by_request = HashTable()
-        self._by_row = HashTable()
+        self._by_request = HashTable(expected)
+        self._by_row = HashTable(expected)
         self.failed_in_batch: set[int] = set()
         """Records, by the key in their lines, that a batch job was asked for and did not answer."""
         self._truncated: dict[tuple[int | None, bool], HashTable] = {}
@@ -89,7 +90,7 @@ def row_key(settings: str, text: str) -> int:
     return hash_key(settings, text)
 
 
-def read_ledger(journal: Journal, count: int, tally: Tally, *, dedupe: bool) -> Ledger:
+def read_ledger(journal: Journal, count: int, tally: Tally, *, dedupe: bool, expected: int = 0) -> Ledger:
     """Read the first parts of a journal.
 
     Args:
@@ -98,11 +99,12 @@ def read_ledger(journal: Journal, count: int, tally: Tally, *, dedupe: bool) -> 
         tally: tokens, money and calls are added to it: they were spent, whether or not the answers are of use. What
             other runs of the task spent is not.
         dedupe: as for `Ledger`.
+        expected: as for `Ledger`.
 
     Raises:
         OutputError: a part cannot be read.
     """
-    ledger = Ledger(dedupe=dedupe)
+    ledger = Ledger(dedupe=dedupe, expected=expected)
     for number, data in journal.read_parts(count):
         _read_part(number, data, ledger, Tally() if journal.is_carried(journal.parts[number]) else tally)
     return ledger

@@ -185,7 +185,13 @@ class JobRunner:
             False where a stop came in between.
         """
         standing, before = self._standing, self._before
-        self._ledger = read_ledger(self._journal, self._earlier_parts, standing.tally, dedupe=self._spec.dedupe)
+        self._ledger = read_ledger(
+            self._journal,
+            self._earlier_parts,
+            standing.tally,
+            dedupe=self._spec.dedupe,
+            expected=before.counts.succeeded if before is not None else 0,
+        )
         standing.phase = "checking"
         self._intake = Intake(self._spec, self._questions, self._ledger)
         fingerprint = spec_fingerprint(self._spec)

@@ -6,8 +6,10 @@ import pytest
 from harness.job_engine import COST_USD, CountingEngine, answered
 from harness.job_folder import QUICK, assert_exact, job_of, kept_lines, rows_of
 
+from airflow_provider_bedrock_llm.core.batch_options import BatchOptions
 from airflow_provider_bedrock_llm.core.budget import Budget
 from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.runner import run_job
 
@@ -120,3 +122,10 @@ async def test_the_first_request_goes_alone(spec):
 
     assert in_flight[0] == 1
     assert max(in_flight) == CONCURRENCY
+
+
+def test_batch_jobs_cannot_keep_a_budget(tmp_path):
+    batch = BatchOptions(role_arn="arn:aws:iam::123456789012:role/batch", s3_uri="s3://bucket/prefix")
+
+    with pytest.raises(ConfigurationError, match=r"budget=1 USD cannot be kept by batch jobs.*mode='on_demand'"):
+        job_of(tmp_path, rows_of(1), budget=Budget(usd=1), batch=batch)

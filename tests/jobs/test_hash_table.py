@@ -19,6 +19,16 @@ def test_it_holds_what_a_dict_would_hold(pairs):
     assert {key: table.get(key) for key in expected} == expected
 
 
+@given(st.lists(NUMBERS, unique=True), st.integers(0, 5_000))
+def test_a_table_of_another_size_than_expected_holds_the_same(keys, expected):
+    table = HashTable(expected)
+    for key in keys:
+        table.put(key, 1)
+
+    assert len(table) == len({key or 1 for key in keys})
+    assert all(table.get(key) == 1 for key in keys)
+
+
 def test_keys_that_crowd_one_shard_are_all_found():
     keys = [64 * number + 7 for number in range(1, 3000)]
     table = HashTable()
