@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
 from airflow_provider_bedrock_llm.jobs.forecast import forecast
+from airflow_provider_bedrock_llm.jobs.media import load_files
 
 if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.estimate import Estimate
@@ -62,7 +63,7 @@ def estimate_job(spec: JobSpec, hook: BedrockLLMHook, *, count_tokens: bool = Fa
     prices = list(route_prices(hook).values())
     if count_tokens:
         try:
-            return forecast(spec, prices, hook.count_tokens)
+            return forecast(spec, prices, lambda request: hook.count_tokens(load_files(request)))
         except LLMManagerError as error:
             log.warning("Tokens were not counted, the estimate is a heuristic: %s", error)
     return forecast(spec, prices)

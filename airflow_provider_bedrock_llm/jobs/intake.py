@@ -7,9 +7,9 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_bedrock_llm.core.errors import RequestValidationError, SourceError, TemplateError
+from airflow_provider_bedrock_llm.core.errors import ContentError, RequestValidationError, SourceError, TemplateError
 from airflow_provider_bedrock_llm.jobs.hash_table import HashSet, HashTable, hash_key
-from airflow_provider_bedrock_llm.jobs.ledger import ledger_key, row_key
+from airflow_provider_bedrock_llm.jobs.ledger import ledger_key
 from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
 from airflow_provider_bedrock_llm.jobs.record_reader import RecordReader
 from airflow_provider_bedrock_llm.jobs.truncation import Truncation
@@ -95,7 +95,7 @@ class Intake:
         reader, ids = self._new_reader(), HashSet()
         problems: list[BadRecord] = []
         bad = total = 0
-        for index, row in enumerate(self._source.rows()):
+        for index, row in enumerate(self._questions.media.ahead(self._source.rows())):
             total += 1
             if total % _ROWS_PER_LOOK == 0 and not is_wanted():
                 return False
@@ -136,7 +136,7 @@ class Intake:
             SourceError: the source cannot be read on, or is not what it was.
         """
         if self._walk is None:
-            self._walk = enumerate(self._source.rows())
+            self._walk = enumerate(self._questions.media.ahead(self._source.rows()))
         batch = Batch()
         for _ in range(most_rows):
             index, row = next(self._walk, _END)
@@ -158,7 +158,7 @@ class Intake:
         )
 
     def _look_up(self, index: int, row: Row, batch: Batch) -> None:
-        row_name = row_key(self._questions.settings, row.text)
+        row_name = self._questions.row_name(row)
         place = self._answer_of_row(index, row_name)
         if place is not None:
             self.places[index] = place
@@ -236,7 +236,7 @@ class Intake:
             return record
         if self._spec.id_columns and not ids.add(hash_key(record.id)):
             return _repeats(record)
-        if self._ledger.answer_of_row(row_key(self._questions.settings, row.text)) is not None:
+        if self._ledger.answer_of_row(self._questions.row_name(row)) is not None:
             return None
         return self.template_problem(record)
 
@@ -245,11 +245,12 @@ class Intake:
         if header is None or not header:
             return
         wanted = {*self._spec.id_columns, *self._questions.columns, *self._spec.keep_columns} - {"*"}
+        wanted |= self._questions.optional_columns
         missing = sorted(wanted - set(header))
         if missing:
             raise SourceError(
                 f"The source {self._source.location.uri!r} lacks the column {missing[0]!r}, which id_columns, "
-                f"keep_columns or a template names. It has: {', '.join(header)}."
+                f"keep_columns, a template or another setting names. It has: {', '.join(header)}."
             )
 
     def _refuse(self, problems: list[BadRecord], bad: int, total: int) -> None:
@@ -269,7 +270,8 @@ def _repeats(record: Record) -> BadRecord:
 
 def _unfit(record: Record, error: Exception) -> BadRecord:
     problem = f"{record.place}: {error}"
-    return BadRecord(record.index, record.id, record.fields, record.line, "template", problem)
+    cause = "content" if isinstance(error, ContentError) else "template"
+    return BadRecord(record.index, record.id, record.fields, record.line, cause, problem)
 
 
 def spec_fingerprint(spec: JobSpec) -> str:

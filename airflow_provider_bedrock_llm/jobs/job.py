@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import field, fields, replace
+from glob import has_magic
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from airflow_provider_bedrock_llm.core.config import (
     RetryConfig,
 )
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.media_table import MediaKind  # noqa: TC001 - pydantic reads the annotations
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
 from airflow_provider_bedrock_llm.jobs.output_folder import mark_name
 from airflow_provider_bedrock_llm.jobs.output_format import OutputFormat
@@ -85,6 +87,11 @@ class JobSpec:
             `additional_model_request_fields` are the `EmbeddingSettings`.
         batch: role, place and limits of AWS batch jobs, which then answer what they can; None asks on demand.
         sink: what the output looks like, and where else rows go.
+        override_columns: by setting (`model`, `max_tokens`, `temperature`, `system`), the column whose cell stands
+            above the job's own for its row.
+        media_columns: by kind (`image`, `document`, `video`), the columns whose cells hold files: a path or URI, base64
+            text, or a list of these.
+        media_as_s3_location: whether files in `s3://` are named to the model instead of sent.
         shard: which part of the source this job takes; None for all. The output is a folder then.
 
     Raises:
@@ -122,6 +129,11 @@ class JobSpec:
     batch: BatchOptions | None = None
     sink: Sink = field(default_factory=Sink)
     shard: Shard | None = None
+    override_columns: Mapping[Literal["model", "max_tokens", "temperature", "system"], str] = field(
+        default_factory=dict
+    )
+    media_columns: Mapping[MediaKind, tuple[str, ...]] = field(default_factory=dict)
+    media_as_s3_location: bool = False
 
     def __post_init__(self) -> None:
         for name in ("job_uri", "source_uri", "output_uri", "answers_uri"):
@@ -161,6 +173,7 @@ class JobSpec:
             )
         self._check_request()
         self._check_partitions()
+        self._check_columns_of_settings()
 
     @staticmethod
     def _check_model(model: str | Mapping[str, Any]) -> None:
@@ -181,6 +194,18 @@ class JobSpec:
                 f"request has {unknown[0]!r}, which is no field that all requests can share. "
                 f"It may have: {', '.join(sorted(allowed))}."
             )
+
+    def _check_columns_of_settings(self) -> None:
+        """Files and settings of rows join a rendered prompt, in calls on demand."""
+        for name in ("override_columns", "media_columns"):
+            if not getattr(self, name):
+                continue
+            if self.prompt_template is None:
+                raise ConfigurationError(f"{name} needs a prompt_template: rows that are requests say all themselves.")
+            if self.operation == "embed" or self.batch is not None:
+                raise ConfigurationError(
+                    f"{name} is for prompts that are asked on demand, not for embeddings or batch jobs. Leave it out."
+                )
 
     def _check_partitions(self) -> None:
         """A property of the answer is known by the schema, which another process may have to import."""
@@ -238,6 +263,14 @@ class JobSpec:
         """The input, or this shard's part of it."""
         whole = self._whole_source
         return whole if self.shard is None else ShardOfSource(whole, self.shard, self.id_columns)
+
+    @property
+    def source_folder_uri(self) -> str | None:
+        """Where relative paths in rows begin: beside the source. None for rows that come from elsewhere."""
+        if self.source_uri is None or self.source_uri.startswith(f"{self.job_uri}/"):
+            return None
+        is_folder = format_of(self.source_uri) is None and may_name_several(self.source_uri)
+        return self.source_uri.rstrip("/") if is_folder and not has_magic(self.source_uri) else _parent(self.source_uri)
 
     @property
     def _whole_source(self) -> Source:
@@ -310,6 +343,13 @@ class JobSpec:
 
 
 _ADAPTER = TypeAdapter(JobSpec)
+
+
+def _parent(uri: str) -> str:
+    """The folder of a file, or the one that a pattern begins in."""
+    parts = uri.split("/")
+    plain = next((index for index, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
+    return "/".join(parts[:plain])
 
 
 def _portable_retry(retry: RetryConfig) -> RetryConfig:

@@ -12,6 +12,9 @@ from airflow_provider_bedrock_llm.core.errors import RequestValidationError, Tem
 from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, request_hash, text_message
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.jobs.ledger import row_key
+from airflow_provider_bedrock_llm.jobs.media import MediaColumns
+from airflow_provider_bedrock_llm.jobs.overrides import Overrides
 from airflow_provider_bedrock_llm.jobs.record import content_id
 from airflow_provider_bedrock_llm.jobs.template import PromptTemplate
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
     from airflow_provider_bedrock_llm.jobs.record import Record
+    from airflow_provider_bedrock_llm.jobs.row import Row
 
 __all__ = ["Questions", "request_rows"]
 
@@ -50,6 +54,8 @@ class Questions:
         self._shared = shared
         self._inference_config = dict(spec.inference_config or {})
         self._metadata = spec.request_metadata or None
+        self._overrides = Overrides(spec.override_columns, spec.models)
+        self.media = MediaColumns(spec.media_columns, spec.source_folder_uri, as_s3_location=spec.media_as_s3_location)
 
         parts = [
             spec.prompt_template,
@@ -60,6 +66,9 @@ class Questions:
             {name: value for name, value in (spec.inference_config or {}).items() if name != "maxTokens"},
             spec.id_columns,
             spec.source.header(),
+            spec.override_columns,
+            spec.media_columns,
+            spec.media_as_s3_location,
         ]
         self.settings = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
         """Changes with whatever shapes requests apart from the row's text, as `request_hash` does."""
@@ -68,13 +77,23 @@ class Questions:
     def fixed_part(self) -> FixedPart:
         """What all prompts of the job have in common, for the prompt cache."""
         system = self._system is None or self._system.is_constant
-        return FixedPart(system=system, prompt_prefix=self._prompt.prefix if self._prompt else "")
+        prefix = self._prompt.prefix if self._prompt and not self.media.columns else ""  # files stand before the text
+        return FixedPart(system=system, prompt_prefix=prefix)
 
     @property
     def columns(self) -> frozenset[str]:
         """The columns that every record must have."""
         system = self._system.columns if self._system else frozenset()
         return system | (self._prompt.columns if self._prompt else frozenset({"messages"}))
+
+    @property
+    def optional_columns(self) -> frozenset[str]:
+        """The columns that a record may lack, but not a header."""
+        return self._overrides.columns | self.media.columns
+
+    def row_name(self, row: Row) -> int:
+        """Names a row as it stands in the file, with the state of the files that it names, under these settings."""
+        return row_key(self.settings, row.text + self.media.state(row) if self.media.columns else row.text)
 
     def ask(self, record: Record) -> tuple[BedrockConverseRequest, str]:
         """The request for a record, and the hash that names it.
@@ -99,6 +118,8 @@ class Questions:
             self._from_row(record.fields)
         else:
             self._texts(self._prompt, record.fields)
+            self._overrides.of(record.fields)
+            self.media.blocks(record.fields)
 
     def _texts(self, prompt: PromptTemplate, row: Mapping[str, Any]) -> tuple[str, str]:
         """The user's and the system's text for a row."""
@@ -117,11 +138,15 @@ class Questions:
 
     def _rendered(self, prompt: PromptTemplate, row: Mapping[str, Any]) -> BedrockConverseRequest:
         text, system = self._texts(prompt, row)
+        override = self._overrides.of(row)
+        message = text_message(text)
+        message["content"] = [*self.media.blocks(row), *message["content"]]
         return BedrockConverseRequest(
-            messages=[text_message(text)],
-            system=self._system_blocks_with(system),
-            inference_config=self._inference_config or None,
+            messages=[message],
+            system=self._system_blocks_with(system if override.system is None else override.system),
+            inference_config={**self._inference_config, **override.inference_config} or None,
             request_metadata=self._metadata,
+            models=override.models,
             **self._shared,
         )
 

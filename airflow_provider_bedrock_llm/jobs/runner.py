@@ -20,6 +20,7 @@ from airflow_provider_bedrock_llm.jobs.keeper import Keeper, Pace, while_kept
 from airflow_provider_bedrock_llm.jobs.lease import take_lease
 from airflow_provider_bedrock_llm.jobs.ledger import read_ledger
 from airflow_provider_bedrock_llm.jobs.manifest import MANIFEST_FILE, Manifest, State
+from airflow_provider_bedrock_llm.jobs.media import FileEngine
 from airflow_provider_bedrock_llm.jobs.output import write_output
 from airflow_provider_bedrock_llm.jobs.question import Questions
 from airflow_provider_bedrock_llm.jobs.standing import Standing
@@ -94,6 +95,8 @@ def finished_manifest(spec: JobSpec, token: str | None = None) -> Manifest | Non
         return manifest
     if manifest.state != "succeeded" or manifest.counts.failed or not spec.output_mark.exists():
         return None
+    if spec.media_columns:  # files may have changed where the rows that name them have not
+        return None
     return manifest if manifest.fingerprint == spec_fingerprint(spec) else None
 
 
@@ -112,7 +115,7 @@ class JobRunner:
         desk: BatchDesk | None = None,
     ) -> None:
         self._spec = spec
-        self._engine = engine
+        self._engine: Asks = FileEngine(engine) if spec.media_columns else engine
         self._stop = stop
         self._on_progress = on_progress
         self._token = token

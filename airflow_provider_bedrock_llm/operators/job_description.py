@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_bedrock_llm.core.budget import Budget
 from airflow_provider_bedrock_llm.core.config import ParallelProcessingConfig
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
+from airflow_provider_bedrock_llm.core.media_table import MediaKind
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.hooks.outcome import tags_of
@@ -80,6 +81,9 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         cache=operator.cache_config,
         bedrock_conn_id=operator.bedrock_conn_id,
         tags=tags_of(context),
+        override_columns=dict(operator.override_columns or {}),
+        media_columns=_media_columns(operator),
+        media_as_s3_location=operator.media_as_s3_location,
         output_uri=operator.output_uri,
         sink=_sink_of(operator),
         shard=shard,
@@ -152,6 +156,15 @@ def _sink_of(operator: BedrockParallelOperator) -> Sink:
 
 def _models_of(bedrock_conn_id: str) -> list[str]:
     return BedrockLLMHook(bedrock_conn_id).get_available_models()
+
+
+def _media_columns(operator: BedrockParallelOperator) -> dict[MediaKind, tuple[str, ...]]:
+    columns = {
+        MediaKind.IMAGE: _names(operator.image_column),
+        MediaKind.DOCUMENT: _names(operator.document_column),
+        MediaKind.VIDEO: _names(operator.video_column),
+    }
+    return {kind: names for kind, names in columns.items() if names}
 
 
 def _names(columns: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -91,6 +91,16 @@ class BedrockParallelOperator(BaseOperator):
         prompt: the user's message, a Jinja template over the row's columns, rendered per row and never by Airflow.
         system: the system prompt, likewise.
         id_column: the column or columns that name a row; None names it by its content.
+        image_column: the column or columns whose cells hold images: a path (relative ones begin beside the source), a
+            URI of object storage, base64 text (as bytes of Parquet and SQL are), or a list of these. They stand before
+            the prompt, are read when their row is asked, and asked anew when they change. Whoever writes the rows
+            chooses what is read, with this task's access.
+        document_column: likewise for documents, such as PDF.
+        video_column: likewise for videos.
+        media_as_s3_location: name files in `s3://` to the model instead of sending them, where it reads S3 itself.
+        override_columns: columns whose cells stand above the job's settings for their row:
+            `{"model": "model_column", "max_tokens": ..., "temperature": ..., "system": ...}`. An empty cell leaves the
+            job's; a row's model is asked alone, or several in order where the cell is a list.
         keep_columns: input columns that the output carries, or "*" for all.
         output_schema: JSON Schema, pydantic class at module level, or the dotted path of one, that answers must fit.
         output_uri: where the output goes; None for `output.jsonl` in the job's folder. Its name tells the format:
@@ -195,6 +205,11 @@ class BedrockParallelOperator(BaseOperator):
         prompt: str | None = None,
         system: str | None = None,
         id_column: str | Sequence[str] | None = None,
+        image_column: str | Sequence[str] | None = None,
+        document_column: str | Sequence[str] | None = None,
+        video_column: str | Sequence[str] | None = None,
+        media_as_s3_location: bool = False,
+        override_columns: Mapping[str, str] | None = None,
         keep_columns: str | Sequence[str] = (),
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
         output_uri: str | None = None,
@@ -245,6 +260,11 @@ class BedrockParallelOperator(BaseOperator):
         self.prompt = prompt
         self.system = system
         self.id_column = id_column
+        self.image_column = image_column
+        self.document_column = document_column
+        self.video_column = video_column
+        self.media_as_s3_location = media_as_s3_location
+        self.override_columns = override_columns
         self.keep_columns = keep_columns
         self.output_schema = output_schema
         self.output_uri = output_uri

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from harness.media_files import make_png
 
 from airflow_provider_bedrock_llm.core.config import RetryConfig
 from airflow_provider_bedrock_llm.jobs.storage import open_location
@@ -37,17 +39,25 @@ def run(connected, task_instance, tmp_path):
     return execute
 
 
-@pytest.fixture
-def bucket(monkeypatch):
+@pytest.fixture(scope="module")
+def store():
+    """One server for all: Airflow keeps its connection to a store."""
     server = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    extra = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(store, monkeypatch):
+    extra = {"endpoint_url": store, "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_LAKE_STORE", json.dumps(connection))
-    open_location("s3://lake_store@lake", "work_dir")._fs.mkdir("lake")
-    yield "s3://lake_store@lake"
-    server.stop()
+    fs = open_location("s3://lake_store@lake", "work_dir")._fs
+    if not fs.exists("lake"):
+        fs.mkdir("lake")
+    return "s3://lake_store@lake"
 
 
 def output_of(summary):
@@ -110,3 +120,75 @@ def test_a_column_that_parquet_lacks_is_named_once(run, tmp_path):
     (tmp_path / "a.parquet").write_bytes(parquet_of([{"id": 1, "text": "x"}]))
     with pytest.raises(AirflowFailException, match=r"lacks the column 'txt', .* It has: id, text\."):
         run(source=str(tmp_path / "a.parquet"), prompt="{{ txt }}")
+
+
+def test_images_and_documents_of_rows_on_s3(run, connected, bucket, task_instance):
+    place = open_location(f"{bucket}/media", "source")
+    for name, data in {"1.png": make_png(), "2.png": make_png(9), "terms.txt": b"Some terms."}.items():
+        place.child(name).write(data)
+    rows = [
+        {"id": 1, "photo": f"{bucket}/media/1.png", "terms": "terms.txt"},
+        {"id": 2, "photo": "2.png", "terms": None},
+        {"id": 3, "photo": base64.b64encode(make_png(5)).decode(), "terms": None},
+    ]
+    place.child("rows.jsonl").write("".join(json.dumps(row) + "\n" for row in rows).encode())
+    arguments = {
+        "source": f"{bucket}/media/rows.jsonl",
+        "prompt": "What is in photo {{ id }}?",
+        "image_column": "photo",
+        "document_column": "terms",
+    }
+    run(**arguments)
+    sent = {kept["body"]["messages"][0]["content"][-1]["text"]: kept["body"] for kept in connected.control.bodies()}
+    first, _, third = (sent[f"What is in photo {number}?"]["messages"][0]["content"] for number in (1, 2, 3))
+    assert [next(iter(block)) for block in first] == ["image", "document", "text"]
+    assert base64.b64decode(first[0]["image"]["source"]["bytes"]) == make_png()
+    assert first[1]["document"]["format"] == "txt"
+    assert base64.b64decode(third[0]["image"]["source"]["bytes"]) == make_png(5)
+
+    task_instance.id = "another-try"
+    place.child("2.png").write(make_png(11))
+    assert run(**arguments)["counts"]["reused"] == 2
+    assert connected.control.stats().calls == 4
+
+
+def test_files_in_s3_are_named_to_a_model_that_reads_them(run, connected, bucket):
+    place = open_location(f"{bucket}/named", "source")
+    place.child("1.png").write(make_png())
+    place.child("rows.jsonl").write(b'{"id": 1, "photo": "1.png"}\n')
+    run(source=f"{bucket}/named/rows.jsonl", prompt="What?", image_column="photo", media_as_s3_location=True)
+    (body,) = (kept["body"] for kept in connected.control.bodies())
+    source = {"s3Location": {"uri": "s3://lake/named/1.png"}}
+    assert body["messages"][0]["content"][0] == {"image": {"format": "png", "source": source}}
+
+
+def test_a_row_says_how_it_is_asked(run, connected, tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "id,who,limit,role\n1,,,\n2,amazon.nova-micro-v1:0,33,Be a pirate.\n3,No Such Model,,\n"
+    )
+    summary = run(
+        source=str(tmp_path / "rows.csv"),
+        prompt="Hello {{ id }}",
+        system="Be kind.",
+        inference_config={"maxTokens": 99},
+        override_columns={"model": "who", "max_tokens": "limit", "system": "role"},
+    )
+    first, second, third = output_of(summary)
+    assert (first["model"], second["model"]) == (NOVA, "amazon.nova-micro-v1:0")
+    assert third["error"]["cause"] == "UnknownModelError"
+    sent = {kept["body"]["messages"][0]["content"][0]["text"]: kept["body"] for kept in connected.control.bodies()}
+    limits = [sent[f"Hello {number}"]["inferenceConfig"]["maxTokens"] for number in (1, 2)]
+    assert limits == [99, 33]
+    assert [sent[f"Hello {number}"]["system"][0]["text"] for number in (1, 2)] == ["Be kind.", "Be a pirate."]
+    assert connected.control.stats().calls == 2
+
+
+def test_an_override_that_cannot_be_is_refused_before_anything_is_spent(run, connected, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,limit\n1,many\n")
+    with pytest.raises(AirflowFailException, match="line 2: The column 'limit', which overrides max_tokens"):
+        run(source=str(tmp_path / "rows.csv"), prompt="{{ id }}", override_columns={"max_tokens": "limit"})
+    with pytest.raises(AirflowFailException, match="override_columns"):
+        run(source=str(tmp_path / "rows.csv"), prompt="{{ id }}", override_columns={"modle": "limit"})
+    with pytest.raises(AirflowFailException, match="lacks the column 'none'"):
+        run(source=str(tmp_path / "rows.csv"), prompt="{{ id }}", override_columns={"model": "none"})
+    assert connected.control.stats().calls == 0

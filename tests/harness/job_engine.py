@@ -20,7 +20,7 @@ COST_USD = 0.001
 
 
 def prompt_of(request: BedrockConverseRequest) -> str:
-    return request.messages[0]["content"][0]["text"]
+    return request.messages[0]["content"][-1]["text"]
 
 
 def answered(text: str, value: Any = None, cost_usd: float | None = COST_USD) -> BedrockResponse:

@@ -46,6 +46,9 @@ def test_every_setting_survives_the_way_through_job_json(tmp_path):
         bedrock_conn_id="mine",
         tags={"dag": "d"},
         output_uri="s3://conn@bucket/out.jsonl",
+        override_columns={"model": "who", "max_tokens": "limit"},
+        media_columns={"image": ("photo",), "document": ("terms", "more")},
+        media_as_s3_location=True,
     )
 
     spec.save()
