@@ -20,7 +20,7 @@ COST_USD = 0.001
 
 
 def prompt_of(request: BedrockConverseRequest) -> str:
-    return request.messages[0]["content"][-1]["text"]
+    return next(block["text"] for block in request.messages[0]["content"] if "text" in block)
 
 
 def answered(text: str, value: Any = None, cost_usd: float | None = COST_USD) -> BedrockResponse:
