@@ -194,7 +194,7 @@ class BedrockParallelOperator(BaseOperator):
     """Model id and region of most answers, once there are some."""
     ui_color = "#e6f4ea"
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one line per argument
         self,
         *,
         source: str | None = None,
