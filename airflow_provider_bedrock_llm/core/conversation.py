@@ -106,7 +106,7 @@ class Conversation:
         self._call = call
         self._ticket = self._book.start(call.route, now, self.reserved_tokens(call.route))
         self._sent = self._params(call.route, now)
-        return WireRequest("converse", call.route.region, self._sent)
+        return WireRequest("converse", call.route.region, self._sent, call.route.choice.service)
 
     @property
     def called_at(self) -> float:
@@ -180,7 +180,7 @@ class Conversation:
         route = self._call.route
         usage = reply.data.get("usage") or {}
         tier = (reply.data.get("serviceTier") or {}).get("type")
-        prices = self._policy.prices_for(route.model_id, route.region)
+        prices = self._policy.prices_of(route)
         cost = cost_usd(usage, prices, tier=tier) if usage else None
         self._book.finish(self._ticket, None, now, used_tokens(usage, output_burndown(route.model_id)))
         self._policy.features.learn(route.key, self._refused.get(route.key, {}), now)
@@ -315,6 +315,7 @@ class Conversation:
             access=route.access,
             warnings=self._warnings(),
             features_disabled=tuple(self._dropped),
+            candidate=route.choice.candidate,
             **self._account(now),
         )
 
@@ -326,6 +327,7 @@ class Conversation:
                 success=False,
                 error=error_for(end, route, self._attempts, policy.retry, policy.setting),
                 warnings=self._warnings(),
+                candidate=route.choice.candidate,
                 **self._account(now),
             )
         )

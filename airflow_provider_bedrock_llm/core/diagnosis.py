@@ -78,6 +78,7 @@ def error_for(
         "attempts": attempts,
         # An answer is paid for, whether it was accepted or not.
         "may_have_cost": any(attempt.may_have_cost or attempt.failure is None for attempt in attempts),
+        "said_by": route.choice.service,
     }
     return kind(text, **context)
 
@@ -107,7 +108,7 @@ def _explain(
         kind, cause, remedy = _final(end.fault, attempts[-1].failure if attempts else None)
         values = {"route": route, "model": route.model, "id": route.model_id, "region": route.region}
         said = [cause.format(**values), remedy.format(**values, setting=setting)]
-        if end.fault in _ABOUT_THE_MODEL:
+        if end.fault in _ABOUT_THE_MODEL and route.choice.service is None:
             said.append(setting.suggest(route.model))
         if end.reason is Reason.ROUTES:
             said.append(_elsewhere(end, attempts))
@@ -196,6 +197,14 @@ _FINAL: dict[Fault, tuple[type[LLMManagerError], str, str]] = {
         AuthenticationError,
         "The credentials have expired, and fetching new ones did not help.",
         "Renew the session token in {setting.connection}, or use a role that AWS renews by itself.",
+    ),
+    Fault.SERVICE_REFUSED: (
+        AuthenticationError,
+        "{region} does not accept the key in use, or there is none.",
+        (
+            "Set the key as password of the Airflow connection that the candidate's `conn_id` names, or of "
+            "`<service>_default` in lower case, or in API_KEYS under the service's name."
+        ),
     ),
     Fault.DENIED: (
         ModelAccessError,

@@ -78,10 +78,12 @@ class LLMManagerError(Exception):
         request_id: the request id that AWS support asks for.
         may_have_cost: set where it differs from the class: may AWS bill for what failed?
         attempts: every attempt that was made (`RequestAttempt`), oldest first.
+        said_by: whose code, text and request id these are, where a service other than AWS was asked.
     """
 
     retry_helps: ClassVar[bool] = False
     may_have_cost: bool = False
+    said_by: str = "AWS"
 
     def __init__(
         self,
@@ -92,8 +94,11 @@ class LLMManagerError(Exception):
         request_id: str | None = None,
         may_have_cost: bool | None = None,
         attempts: Sequence[Any] = (),
+        said_by: str | None = None,
     ) -> None:
         super().__init__(message)
+        if said_by is not None:
+            self.said_by = said_by
         self.message = message
         self.aws_code = aws_code
         self.aws_message = aws_message
@@ -105,7 +110,7 @@ class LLMManagerError(Exception):
     def __str__(self) -> str:
         """Add what AWS said, so that a log line is enough to ask AWS support with."""
         aws = " ".join(part for part in (self.aws_code, f"({self.aws_message})" if self.aws_message else "") if part)
-        said = f" AWS said: {aws}." if aws else ""
+        said = f" {self.said_by} said: {aws}." if aws else ""
         asked = f" Request id: {self.request_id}." if self.request_id else ""
         return f"{self.message}{said}{asked}"
 
@@ -118,6 +123,7 @@ class LLMManagerError(Exception):
             "aws_message": self.aws_message,
             "request_id": self.request_id,
             "may_have_cost": self.may_have_cost,
+            **({"said_by": self.said_by} if self.said_by != LLMManagerError.said_by else {}),
         }
 
     @staticmethod

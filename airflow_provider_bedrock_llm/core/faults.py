@@ -77,6 +77,8 @@ class Fault(Enum):
     """The session is over."""
     BAD_CREDENTIALS = _Nature("bad_credentials", Reaction.STOP)
     """AWS does not know the key, or there is none."""
+    SERVICE_REFUSED = _Nature("service_refused", Reaction.MOVE_ON)
+    """Another service than Bedrock does not accept its key, or has none: a candidate elsewhere may answer."""
     DENIED = _Nature("denied", Reaction.STOP)
     """A policy, a missing agreement or a missing form forbids it."""
     CONTEXT_TOO_LONG = _Nature("context_too_long", Reaction.STOP)
@@ -125,6 +127,7 @@ TEXTS: tuple[tuple[str, str, Fault], ...] = (
     ("resourcenotfoundexception", "use case details", Fault.DENIED),  # the Anthropic use case form
     ("accessdeniedexception", "expired", Fault.EXPIRED_CREDENTIALS),
     ("accessdeniedexception", "your api key is valid", Fault.BAD_CREDENTIALS),  # opencode#47073
+    ("ratelimiterror", "insufficient_quota", Fault.DAILY_QUOTA),  # OpenAI's code for an account without credit
 )
 
 _CODES = {
@@ -152,6 +155,11 @@ _CODES = {
     "incompletesignature": Fault.BAD_CREDENTIALS,
     "missingauthenticationtokenexception": Fault.BAD_CREDENTIALS,
     "invalidclienttokenid": Fault.BAD_CREDENTIALS,
+    # what the transport of other services gives, by LiteLLM's names of exceptions
+    "authenticationerror": Fault.SERVICE_REFUSED,
+    "permissiondeniederror": Fault.SERVICE_REFUSED,
+    "paymentrequirederror": Fault.SERVICE_REFUSED,
+    "contextwindowexceedederror": Fault.CONTEXT_TOO_LONG,
 }
 
 _STATUSES = {

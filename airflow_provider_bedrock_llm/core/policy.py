@@ -90,6 +90,12 @@ class ConversePolicy:
                 function = load_object(function, "response_validation_function")
             object.__setattr__(self, "validate", function)
 
+    def prices_of(self, route: Route) -> Prices | None:
+        """What a route costs: as its candidate list says, else as the catalog does."""
+        listed = route.choice.prices
+        known = None if route.choice.service else self.prices_for(route.model_id, route.region)
+        return known if listed is None else Prices.as_listed(listed, known)
+
     def failover(self, routes: Sequence[Route]) -> Failover:
         """The engine's rules for requests over these routes."""
         again = self.schema_retries if self.schema is not None else 0

@@ -55,8 +55,8 @@ class Prices:
         tiers: `batch`, `flex` and `priority`, as far as known.
         above_context_tokens: (input tokens, prices) pairs, ascending: from more than so many input tokens on, the
             whole request is charged at these. They are known for on-demand only.
-        basis: `profile` (this very inference profile), `region` (this region) or `default` (the model's list price,
-            which a region without a price of its own may differ from).
+        basis: `profile` (this very inference profile), `region` (this region), `default` (the model's list price,
+            which a region without a price of its own may differ from) or `candidate` (the caller's candidate list).
         disputed: two public sources name different prices for this id.
         per_image_usd: dollars per image, for models that are paid so.
         per_query_usd: dollars per query, for rerankers.
@@ -86,6 +86,17 @@ class Prices:
             per_image_usd=raw.get("per_image"),
             per_query_usd=raw.get("per_query"),
         )
+
+    @classmethod
+    def as_listed(cls, listed: TokenPrices, known: Prices | None) -> Prices:
+        """Prices that a candidate list names, over what is known of the model: tiers and the prompt cache stay."""
+        known = known or cls()
+        on_demand = replace(
+            known.on_demand,
+            input=known.on_demand.input if listed.input is None else listed.input,
+            output=known.on_demand.output if listed.output is None else listed.output,
+        )
+        return replace(known, on_demand=on_demand, above_context_tokens=(), basis="candidate")
 
     def rates(self, *, tier: str = "default", prompt_tokens: int = 0) -> TokenPrices | None:
         """The rates for a request, or None where they are not known.

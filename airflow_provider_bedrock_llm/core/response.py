@@ -170,6 +170,8 @@ class BedrockResponse(ConverseAnswer):
         structured_output: the validated value, where the request had a schema.
         request_id: the caller's id of the request.
         error: why there is no answer.
+        candidate: the name of the candidate that answered, where one was chosen from a list.
+        routing_reason: why it was chosen, in one sentence.
     """
 
     success: bool
@@ -185,6 +187,8 @@ class BedrockResponse(ConverseAnswer):
     structured_output: Any = None
     request_id: str | None = None
     error: LLMManagerError | None = None
+    candidate: str | None = None
+    routing_reason: str | None = None
 
     @property
     def usage(self) -> Usage:
@@ -282,6 +286,8 @@ class BedrockResponse(ConverseAnswer):
             "structured_output": _to_json(self.structured_output),
             "request_id": self.request_id,
             "error": self.error.to_dict() if self.error else None,
+            "candidate": self.candidate,
+            "routing_reason": self.routing_reason,
         }
 
     def to_json(self, indent: int | None = None) -> str:
@@ -305,6 +311,8 @@ class BedrockResponse(ConverseAnswer):
             structured_output=_from_json(data["structured_output"]),
             request_id=data["request_id"],
             error=LLMManagerError.from_dict(data["error"]) if data["error"] else None,
+            candidate=data.get("candidate"),
+            routing_reason=data.get("routing_reason"),
         )
 
 

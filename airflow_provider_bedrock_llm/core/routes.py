@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_bedrock_llm.core.access import AccessOption
+    from airflow_provider_bedrock_llm.core.pricing import TokenPrices
 
     AccessOptions = Callable[[str, str], Sequence[AccessOption]]
     ModelNames = Sequence[str | Mapping[str, Any]]
 
-__all__ = ["ModelChoice", "Route", "RoutePlan", "RoutePlans", "order_regions", "plan_routes"]
+__all__ = ["SERVICE", "ModelChoice", "Route", "RoutePlan", "RoutePlans", "order_regions", "plan_routes"]
+
+SERVICE = "service"
+"""The access of a route to another service than Bedrock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,17 @@ class ModelChoice:
         model: id, inference profile id, ARN or a name of the catalog.
         region: the only region to ask it in; None for the regions of the request.
         inference_config: settings for this model alone, merged over those of the request.
+        service: another service than Bedrock that serves the model, such as `NVIDIA`; it stands for the region, too.
+        candidate: its name in a candidate list.
+        prices: instead of the catalog's, where the candidate list names them.
     """
 
     model: str
     region: str | None = None
     inference_config: Mapping[str, Any] | None = None
+    service: str | None = None
+    candidate: str | None = None
+    prices: TokenPrices | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Route:
         model: the model as the caller named it.
         model_id: what goes on the wire: model id, inference profile id or ARN.
         region: the AWS region that is called.
-        access: `direct`, `regional_profile` or `global_profile`.
+        access: `direct`, `regional_profile` or `global_profile`; `service` for another service than Bedrock.
         choice: the model entry that the route comes from.
     """
 
@@ -89,11 +99,7 @@ def plan_routes(
     by_region = retry.retry_strategy is RetryStrategy.MODEL_FIRST
     routes: dict[tuple[str, str], Route] = {}
     for group in _by_region(choices, regions) if by_region else _by_model(choices, regions):
-        found = [
-            (rank, Route(choice.model, option.model_id, region, option.access.value, choice))
-            for choice, region in group
-            for rank, option in enumerate(access_options(choice.model, region))
-        ]
+        found = [ranked for choice, region in group for ranked in _ranked(choice, region, access_options)]
         # Another way to the same model in the same region hardly has more room: other regions and models come first.
         for _, route in sorted(found, key=lambda ranked: ranked[0]):
             routes.setdefault(route.key, route)
@@ -105,6 +111,15 @@ def plan_routes(
             "Choose regions that have them: `airflow bedrock-llm models` lists both."
         )
     return tuple(routes.values())
+
+
+def _ranked(choice: ModelChoice, region: str, access_options: AccessOptions) -> Iterator[tuple[int, Route]]:
+    """The ways to a model in a region, with their rank among each other; another service has one."""
+    if choice.service is not None:
+        yield 0, Route(choice.model, choice.model, region, SERVICE, choice)
+        return
+    for rank, option in enumerate(access_options(choice.model, region)):
+        yield rank, Route(choice.model, option.model_id, region, option.access.value, choice)
 
 
 Pairs = list[tuple[ModelChoice, str]]

@@ -34,11 +34,13 @@ class WireRequest:
         operation: the operation's name as botocore spells its methods, such as `converse`.
         region: the AWS region to call.
         params: the operation's parameters as botocore takes them, `modelId` included.
+        service: another service that answers, such as `NVIDIA`; None for Bedrock.
     """
 
     operation: str
     region: str
     params: Mapping[str, Any]
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

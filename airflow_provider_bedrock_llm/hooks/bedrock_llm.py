@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_bedrock_llm.aws.clients import Clients, ClientSettings
 from airflow_provider_bedrock_llm.aws.converse import AsyncEngine
 from airflow_provider_bedrock_llm.aws.dialect import AsyncDialectTransport
+from airflow_provider_bedrock_llm.aws.routing import routed
 from airflow_provider_bedrock_llm.aws.streaming import StreamEngine
 from airflow_provider_bedrock_llm.aws.transport import BotoTransport
 from airflow_provider_bedrock_llm.core.cache_config import CacheConfig
@@ -29,9 +30,12 @@ from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.features import FeatureBook
 from airflow_provider_bedrock_llm.core.limiter import RouteBook
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+from airflow_provider_bedrock_llm.core.routing_rule import Routing
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
+from airflow_provider_bedrock_llm.core.services import bedrock_credentials
 from airflow_provider_bedrock_llm.hooks.arguments import expect_kind, expect_list
 from airflow_provider_bedrock_llm.hooks.async_transport import open_async_transport
+from airflow_provider_bedrock_llm.hooks.candidates import api_keys
 from airflow_provider_bedrock_llm.hooks.connection import BedrockConnection, parse_connection
 from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
 from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
@@ -39,6 +43,7 @@ from airflow_provider_bedrock_llm.hooks.messages import MessageVerbs
 from airflow_provider_bedrock_llm.hooks.models import ModelVerbs
 from airflow_provider_bedrock_llm.hooks.parallel import ParallelVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
+from airflow_provider_bedrock_llm.hooks.routing import RoutingVerbs
 from airflow_provider_bedrock_llm.hooks.streaming import StreamingVerbs
 from airflow_provider_bedrock_llm.hooks.tools import ToolVerbs
 
@@ -49,6 +54,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_provider_bedrock_llm.aws.lean_transport import LeanTransport
+    from airflow_provider_bedrock_llm.aws.routing import AsyncRoutingEngine
+    from airflow_provider_bedrock_llm.aws.services import AsyncServiceSwitch
     from airflow_provider_bedrock_llm.aws.transport import AioTransport
     from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
@@ -61,7 +68,15 @@ _RUNTIME = "bedrock-runtime"
 
 
 class BedrockLLMHook(
-    ModelVerbs, MessageVerbs, StreamingVerbs, ToolVerbs, ParallelVerbs, EmbeddingVerbs, InspectionVerbs, AwsBaseHook
+    RoutingVerbs,
+    ModelVerbs,
+    MessageVerbs,
+    StreamingVerbs,
+    ToolVerbs,
+    ParallelVerbs,
+    EmbeddingVerbs,
+    InspectionVerbs,
+    AwsBaseHook,
 ):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
 
@@ -79,6 +94,10 @@ class BedrockLLMHook(
         response_validation_config: a function of yours that accepts or rejects answers.
         cache_config: where prompts are cached; None leaves requests as they are.
         fixed_part: what all requests have in common, where that is known, so that it is cached once.
+        candidates: instead of `models`: a candidate list as `routing` chooses from for each request. The list itself, a
+            file, a URI of object storage, or `variable://name`.
+        routing: the rule to choose by: a `Routing`, its fields, the name of a strategy, or the dotted path of a
+            function; the cheapest that fits, if None.
 
     Raises:
         ConfigurationError: a setting has the wrong type, or the connection a wrong value.
@@ -102,6 +121,8 @@ class BedrockLLMHook(
         response_validation_config: ResponseValidationConfig | None = None,
         cache_config: CacheConfig | None = None,
         fixed_part: FixedPart | None = None,
+        candidates: Any = None,
+        routing: Routing | Mapping[str, Any] | str | None = None,
     ) -> None:
         super().__init__(aws_conn_id=None, client_type=_RUNTIME)
         self.bedrock_conn_id = bedrock_conn_id
@@ -117,6 +138,10 @@ class BedrockLLMHook(
         self._fixed_part = fixed_part
         self._inference_config = default_inference_config
         self._schema = None if output_schema is None else OutputSchema.of(output_schema)
+        self._candidates = candidates
+        self._routing = None if routing is None else Routing.of(routing)
+        if candidates is not None and self._models:
+            raise ConfigurationError("models and candidates are both given. Give the models as candidates alone.")
 
     @cached_property
     def connection(self) -> BedrockConnection:
@@ -134,6 +159,7 @@ class BedrockLLMHook(
         if self.connection.aws_conn_id and "_borrowed" not in self.__dict__:
             self.__dict__["_borrowed"] = await self.aget_connection(self.connection.aws_conn_id)
         await asyncio.to_thread(lambda: self.catalog)
+        await asyncio.to_thread(self.prepare_routing)
 
     @cached_property
     def _borrowed(self) -> Any:
@@ -222,7 +248,8 @@ class BedrockLLMHook(
     @cached_property
     def engine(self) -> StreamEngine:
         """The engine for threads."""
-        return StreamEngine(BotoTransport(self.clients), self.policy(), self.plan(), plan_for=self.plan_for)
+        transport = self._switched(BotoTransport(self.clients))
+        return StreamEngine(transport, self.policy(), self.plan(), plan_for=self.plan_for)
 
     def async_engine(
         self,
@@ -231,7 +258,7 @@ class BedrockLLMHook(
         places: asyncio.Semaphore | None = None,
         dialect: Dialect | None = None,
         stop: asyncio.Event | None = None,
-    ) -> tuple[AsyncEngine, LeanTransport | AioTransport]:
+    ) -> tuple[AsyncEngine | AsyncRoutingEngine, LeanTransport | AioTransport | AsyncServiceSwitch]:
         """An engine for the running event loop, and its transport, which the caller closes.
 
         Args:
@@ -241,7 +268,8 @@ class BedrockLLMHook(
             dialect: how requests are said, where not as Converse.
             stop: when set, no call goes out any more, and requests that wait for their next one end at once.
         """
-        transport = open_async_transport(self.client_settings.with_pool(config.max_concurrent_requests))
+        settings = self.client_settings.with_pool(config.max_concurrent_requests)
+        transport = self._async_switched(open_async_transport(settings))
         spoken: AsyncTransport = transport if dialect is None else AsyncDialectTransport(transport, dialect)
         policy = self.policy(deadline_seconds=config.request_timeout_seconds)
         book = RouteBook() if book is None else book
@@ -250,27 +278,31 @@ class BedrockLLMHook(
         engine = AsyncEngine(
             spoken, policy, self.plan(), book, balance, plan_for=self.plan_for, places=places, stop=stop
         )
-        return engine, transport
+        return (engine if dialect is not None else self._routing_engine(engine)), transport
 
     def converse(self, messages: Sequence[Mapping[str, Any]] = (), **fields: Any) -> BedrockResponse:
         """Send one request.
 
         Args:
             messages: Converse messages.
-            **fields: the other fields of `BedrockConverseRequest`: `system`, `inference_config`, `tool_config`, ...
+            **fields: the other fields of `BedrockConverseRequest`: `system`, `inference_config`, `tool_config`, ...;
+                and `candidates` and `routing` instead of those of the hook.
 
         Raises:
             LLMManagerError: no answer; which kind says why, and `attempts` holds every call that was made.
         """
-        return self.converse_with_request(BedrockConverseRequest(messages, **fields))
+        given = {name: fields.pop(name, None) for name in ("candidates", "routing")}
+        hook = self if given["candidates"] is None and given["routing"] is None else self.with_candidates(**given)
+        return hook.converse_with_request(BedrockConverseRequest(messages, **fields))
 
     def converse_with_request(self, request: BedrockConverseRequest) -> BedrockResponse:
         """Send one request; see `converse`."""
+        request, choice = self.chosen_for(request)
         response = self.engine.ask(request)
         self.keep_what_was_learned()
         if response.error is not None:
             raise response.error
-        return response
+        return response if choice is None else routed(response, choice)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, and in words what is wrong. Makes no paid call."""
@@ -296,14 +328,16 @@ class BedrockLLMHook(
                 f"The Airflow connection {self.bedrock_conn_id!r} does not exist. Add it under Admin, Connections, as "
                 "type Amazon Bedrock LLM."
             ) from error
+        source = "API_KEYS" if bedrock_credentials(api_keys()) else "boto3's own search"
         self.log.warning(
-            "The connection %s does not exist: credentials and region come from boto3's own search.",
-            self.bedrock_conn_id,
+            "The connection %s does not exist: credentials and region come from %s.", self.bedrock_conn_id, source
         )
 
     def _parsed(self, found: Any) -> BedrockConnection:
         if found is None:
-            return BedrockConnection(self.bedrock_conn_id)
+            given = bedrock_credentials(api_keys()) or {}
+            keys = {name: given.pop(name, None) for name in ("login", "password")}
+            return parse_connection(self.bedrock_conn_id, extras=given, **keys)
         return parse_connection(
             self.bedrock_conn_id, login=found.login, password=found.password, extras=found.extra_dejson
         )

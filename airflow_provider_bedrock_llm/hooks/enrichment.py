@@ -29,7 +29,9 @@ def open_hook(spec: JobSpec) -> BedrockLLMHook:
     """The hook as the job describes it. Asks Airflow for nothing yet."""
     return BedrockLLMHook(
         bedrock_conn_id=spec.bedrock_conn_id,
-        models=spec.models,
+        models=spec.models or None,
+        candidates=spec.candidates or None,
+        routing=spec.routing,
         regions=spec.regions or None,
         boto3_config=spec.boto3,
         retry_config=spec.retry,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_bedrock_llm.aws.model_catalog import BedrockModelCatalog
+    from airflow_provider_bedrock_llm.core.candidates import Candidate
     from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.config import RetryConfig
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
@@ -37,6 +38,9 @@ class ModelVerbs:
         default_conn_name: str
         connection: BedrockConnection
         retry_config: RetryConfig
+        has_candidates: bool
+        candidates: tuple[Candidate, ...]
+        candidate_regions: list[str]
         region_name: str | None
         get_session: Any
         _models: Sequence[Any] | None
@@ -46,7 +50,7 @@ class ModelVerbs:
     def model_catalog(self) -> BedrockModelCatalog:
         """The catalog of the account, for the regions in use, kept where `[bedrock_llm] catalog_mode` says."""
         mode = catalog_mode()
-        own = [choice.region for choice in self.choices if choice.region] if self._models else []
+        own = [choice.region for choice in self.choices if choice.region] if self._models else self.candidate_regions
         is_default = self.bedrock_conn_id == self.default_conn_name
         return model_catalog(
             self,  # type: ignore[arg-type]  # the hook is more than this part of it
@@ -63,6 +67,8 @@ class ModelVerbs:
     @cached_property
     def choices(self) -> tuple[ModelChoice, ...]:
         """The models that are asked, with their own regions and settings."""
+        if self.has_candidates:
+            return tuple(candidate.choice for candidate in self.candidates)
         models = self._models or self.connection.models
         if not models:
             raise ConfigurationError(
@@ -99,7 +105,7 @@ class ModelVerbs:
             ConfigurationError: no model can be asked in any region.
         """
         choices = self.choices if choices is None else choices
-        resolved = {choice.model: self.catalog.resolve(choice.model) for choice in choices}
+        resolved = {choice.model: self.catalog.resolve(choice.model) for choice in choices if choice.service is None}
         retry = self.retry_config
         preference = tuple(AccessMethod(name) for name in retry.access_method_preference)
 
@@ -111,7 +117,7 @@ class ModelVerbs:
         try:
             return RoutePlan(
                 choices,
-                self.get_available_regions(),
+                [] if all(choice.region for choice in choices) else self.get_available_regions(),
                 retry,
                 access_by(
                     preference if retry.global_cris_fraction is None else preference_for_call(preference, 0, 0.0)
@@ -125,7 +131,10 @@ class ModelVerbs:
 
     def plan_for(self, models: Sequence[str | Mapping[str, Any]]) -> RoutePlan:
         """The routes of a request that names its own models; see `plan`. Blocks where no catalog is loaded yet."""
-        return self.plan([model_choice(model) for model in models])
+        listed = {choice.candidate: choice for choice in self.choices if choice.candidate is not None}
+        return self.plan(
+            [(listed.get(model) if isinstance(model, str) else None) or model_choice(model) for model in models]
+        )
 
     def _nowhere(self, choices: Sequence[ModelChoice], access: Callable[[str, str], tuple[AccessOption, ...]]) -> str:
         """None of the models can be asked where the hook asks; which can be asked where, under the same settings."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bedrock_llm.aws.routing import routed_stream
 from airflow_provider_bedrock_llm.aws.streaming_response import StreamingResponse
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.prefill import takes_prefill
@@ -25,6 +26,7 @@ class StreamingVerbs:
     if TYPE_CHECKING:
         catalog: Catalog
         engine: StreamEngine
+        chosen_for: Any
 
     def converse_stream(
         self,
@@ -60,7 +62,9 @@ class StreamingVerbs:
         known = [member.value for member in StreamRecovery]
         if recovery not in known:
             raise ConfigurationError(f"recovery={recovery!r} is not known. Give one of {', '.join(known)}.")
-        return StreamingResponse(self.engine.stream(request, StreamRecovery(recovery)))
+        request, choice = self.chosen_for(request)
+        items = self.engine.stream(request, StreamRecovery(recovery))
+        return StreamingResponse(items if choice is None else routed_stream(items, choice))
 
     def takes_prefill(self, model_id: str) -> bool:
         """Whether a model goes on from the beginning of an answer that it is given."""

@@ -18,6 +18,7 @@ from airflow_provider_bedrock_llm.core.tools import Tool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.tools import ToolRun
 
@@ -30,6 +31,8 @@ class ToolVerbs:
     """Part of `BedrockLLMHook`."""
 
     if TYPE_CHECKING:
+        _switched: Any
+        chosen_for: Any
         clients: Any
         converse: Any
         log: Any
@@ -70,7 +73,7 @@ class ToolVerbs:
             LLMManagerError: no answer; which kind says why.
         """
         run = run_tools(
-            self._tool_engine.ask,
+            self._ask_with_tools(),
             messages,
             tools,
             max_turns=max_turns,
@@ -93,6 +96,17 @@ class ToolVerbs:
         formed = self.converse([*run.messages, _IN_FORM], tool_config={"tools": specs}, **fields)
         return run.followed_by(formed, _IN_FORM)
 
+    def _ask_with_tools(self) -> Callable[[BedrockConverseRequest], BedrockResponse]:
+        """Asks turn by turn; where the hook has candidates, the first turn chooses for all of them."""
+        models: Sequence[Any] = ()
+
+        def ask(request: BedrockConverseRequest) -> BedrockResponse:
+            nonlocal models
+            models = models or self.chosen_for(request)[0].models
+            return self._tool_engine.ask(replace(request, models=models))
+
+        return ask
+
     @cached_property
     def _tool_engine(self) -> Engine:
         """Asks without the schema, and lets the validation function see answers only, not the use of tools."""
@@ -106,4 +120,5 @@ class ToolVerbs:
                 return ValidationResult(success=True) if response.has_tool_use() else validate(response)
 
             policy = replace(policy, validation=replace(policy.validation, response_validation_function=accept))
-        return Engine(BotoTransport(self.clients), policy, self.plan(), plan_for=self.plan_for)
+        transport = self._switched(BotoTransport(self.clients))
+        return Engine(transport, policy, self.plan(), plan_for=self.plan_for)

@@ -83,6 +83,10 @@ class JobSpec:
         bedrock_conn_id: the Airflow connection; its secrets stay there.
         tags: who asks (dag, run, task); they go with every call as `requestMetadata`. AWS takes 16.
         output_uri: where the output goes; None for `output.jsonl` in the job's folder.
+        candidates: instead of `models`: a candidate list, filled from the catalog, of which `routing` chooses one for
+            each record.
+        routing: the rule to choose by, as `Routing.to_dict` has it.
+        candidate_column: the column that names a record's candidate, where the records do the choosing.
         operation: `converse`, or `embed`: then the rendered template is the text to embed, and the request's
             `additional_model_request_fields` are the `EmbeddingSettings`.
         batch: role, place and limits of AWS batch jobs, which then answer what they can; None asks on demand.
@@ -134,6 +138,9 @@ class JobSpec:
     )
     media_columns: Mapping[MediaKind, tuple[str, ...]] = field(default_factory=dict)
     media_as_s3_location: bool = False
+    candidates: tuple[Mapping[str, Any], ...] = ()
+    routing: Mapping[str, Any] | None = None
+    candidate_column: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("job_uri", "source_uri", "output_uri", "answers_uri"):
@@ -146,8 +153,8 @@ class JobSpec:
             object.__setattr__(self, "retry", _portable_retry(self.retry))
         if self.validation is not None:
             object.__setattr__(self, "validation", _portable_validation(self.validation))
-        if not self.models:
-            raise ConfigurationError("models is empty. Name at least one model that may answer.")
+        if not self.models and not self.candidates:
+            raise ConfigurationError("models is empty. Name at least one model that may answer, or give candidates.")
         for model in self.models:
             self._check_model(model)
         source = self.source_uri

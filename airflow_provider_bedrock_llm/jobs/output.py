@@ -19,7 +19,7 @@ from airflow_provider_bedrock_llm.jobs.journal import PartReader, Place, encode_
 from airflow_provider_bedrock_llm.jobs.output_folder import Spool, partition_path, replace_parts
 from airflow_provider_bedrock_llm.jobs.output_format import write_rows
 from airflow_provider_bedrock_llm.jobs.record import BadRecord
-from airflow_provider_bedrock_llm.jobs.result import bad_row, output_row
+from airflow_provider_bedrock_llm.jobs.result import OUTPUT_COLUMNS, ROUTING_COLUMNS, bad_row, output_row
 from airflow_provider_bedrock_llm.jobs.storage import open_location
 from airflow_provider_bedrock_llm.jobs.truncation import Truncation
 
@@ -152,6 +152,7 @@ def _rows(spec: JobSpec, intake: Intake, reader: PartReader) -> Iterator[tuple[R
     """Each record, its row and how often it was asked."""
     count = 0
     truncation = Truncation(spec.models, spec.truncated)
+    columns = (*OUTPUT_COLUMNS, *(ROUTING_COLUMNS if spec.candidates else ()))
     for record in intake.records():
         count += 1
         if count > len(intake.places):
@@ -160,14 +161,14 @@ def _rows(spec: JobSpec, intake: Intake, reader: PartReader) -> Iterator[tuple[R
         if packed & SAME_AS:
             packed = intake.places[packed ^ SAME_AS]
         if isinstance(record, BadRecord):
-            yield record, bad_row(record, spec.keep_columns), 0
+            yield record, bad_row(record, spec.keep_columns, columns), 0
         elif packed:
             line = truncation.outcome(reader.line(Place.unpack(packed)))
-            yield record, output_row(record, spec.keep_columns, line), len(line.get("calls") or (None,))
+            yield record, output_row(record, spec.keep_columns, line, columns), len(line.get("calls") or (None,))
         else:
             problem = intake.template_problem(record)
             if problem is None:
                 raise intake.changed()
-            yield record, bad_row(problem, spec.keep_columns), 0
+            yield record, bad_row(problem, spec.keep_columns, columns), 0
     if count != len(intake.places):
         raise intake.changed()

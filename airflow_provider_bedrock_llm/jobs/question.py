@@ -8,9 +8,12 @@ import json
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bedrock_llm.core.candidates import parse_candidates
 from airflow_provider_bedrock_llm.core.errors import RequestValidationError, TemplateError
 from airflow_provider_bedrock_llm.core.prompt_cache import FixedPart
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, request_hash, text_message
+from airflow_provider_bedrock_llm.core.routing import routing_identity
+from airflow_provider_bedrock_llm.core.routing_rule import Routing
 from airflow_provider_bedrock_llm.core.schema import OutputSchema
 from airflow_provider_bedrock_llm.jobs.ledger import row_key
 from airflow_provider_bedrock_llm.jobs.media import MediaColumns
@@ -48,6 +51,9 @@ class Questions:
         )
         self._system = PromptTemplate(spec.system_template, "system_template") if spec.system_template else None
         self._models: list[Any] = list(spec.models)
+        self._candidates = parse_candidates(spec.candidates) if spec.candidates else ()
+        self._routing = Routing.of(spec.routing)
+        self._candidate_column = spec.candidate_column
         self._schema = OutputSchema.of(spec.output_schema).json_schema if spec.output_schema is not None else None
         shared = dict(spec.request)
         self._system_blocks = list(shared.pop("system", None) or [])
@@ -69,6 +75,7 @@ class Questions:
             spec.override_columns,
             spec.media_columns,
             spec.media_as_s3_location,
+            *([routing_identity(self._candidates, self._routing), spec.candidate_column] if self._candidates else []),
         ]
         self.settings = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
         """Changes with whatever shapes requests apart from the row's text, as `request_hash` does."""
@@ -84,7 +91,8 @@ class Questions:
     def columns(self) -> frozenset[str]:
         """The columns that every record must have."""
         system = self._system.columns if self._system else frozenset()
-        return system | (self._prompt.columns if self._prompt else frozenset({"messages"}))
+        own = frozenset({self._candidate_column} if self._candidate_column else ())
+        return own | system | (self._prompt.columns if self._prompt else frozenset({"messages"}))
 
     @property
     def optional_columns(self) -> frozenset[str]:
@@ -105,7 +113,12 @@ class Questions:
         row, prompt = record.fields, self._prompt
         request = self._from_row(row) if prompt is None else self._rendered(prompt, row)
         request = replace(request, request_id=record.id)
-        return request, request_hash(request, self._models, self._schema)
+        if not self._candidates:
+            return request, request_hash(request, self._models, self._schema)
+        if self._candidate_column is not None:
+            request = replace(request, models=(str(row[self._candidate_column]),))
+        who = routing_identity(self._candidates, self._routing, [str(name) for name in request.models])
+        return request, request_hash(replace(request, models=()), [who], self._schema)
 
     def check(self, record: Record) -> None:
         """Find out what `ask` would raise, at a fraction of its cost.

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.jobs.record import Asked, BadRecord, Record
 
-__all__ = ["OUTPUT_COLUMNS", "bad_row", "journal_line", "output_row"]
+__all__ = ["OUTPUT_COLUMNS", "ROUTING_COLUMNS", "bad_row", "journal_line", "output_row"]
 
 OUTPUT_COLUMNS = ("id", "answer", "error", "stop_reason", "model", "region", "usage", "cost_usd")
 """Columns that every output row has; input columns of the same name get the prefix `input_`."""
+
+ROUTING_COLUMNS = ("candidate", "routing_reason", "seconds")
+"""Columns that the rows of a job with candidates have, too."""
 
 _ALL = "*"
 
@@ -39,6 +42,8 @@ def journal_line(asked: Asked, response: BedrockResponse) -> dict[str, Any]:
         "index": asked.index,
         "seconds": round(response.total_duration_ms / 1000, 3),
     }
+    if response.routing_reason is not None:
+        line |= {"candidate": response.candidate, "routing_reason": response.routing_reason}
     if response.success:
         line["stop_reason"] = response.get_stop_reason()
         line["answer"] = _answer(response)
@@ -84,16 +89,19 @@ def _cause(response: BedrockResponse) -> str:
     return fault or type(response.error).__name__
 
 
-def output_row(record: Record, keep: Sequence[str], line: Mapping[str, Any]) -> dict[str, Any]:
+def output_row(
+    record: Record, keep: Sequence[str], line: Mapping[str, Any], columns: Sequence[str] = OUTPUT_COLUMNS
+) -> dict[str, Any]:
     """A finished record as the output shows it.
 
     Args:
         record: the row of the input.
         keep: the input columns to carry; `*` for all.
         line: its line in the journal.
+        columns: those that every row of the job has.
     """
     return {
-        **_kept(record.id, record.fields, keep),
+        **_kept(record.id, record.fields, keep, columns),
         "answer": line.get("answer"),
         "error": line.get("error"),
         "stop_reason": line.get("stop_reason"),
@@ -101,14 +109,15 @@ def output_row(record: Record, keep: Sequence[str], line: Mapping[str, Any]) -> 
         "region": line.get("region"),
         "usage": Usage(*line["usage"]).to_wire(),
         "cost_usd": line.get("cost_usd"),
+        **{name: line.get(name) for name in columns[len(OUTPUT_COLUMNS) :]},
     }
 
 
-def bad_row(bad: BadRecord, keep: Sequence[str]) -> dict[str, Any]:
+def bad_row(bad: BadRecord, keep: Sequence[str], columns: Sequence[str] = OUTPUT_COLUMNS) -> dict[str, Any]:
     """A row that was skipped, as the output shows it."""
-    empty: dict[str, Any] = dict.fromkeys(OUTPUT_COLUMNS[1:])
+    empty: dict[str, Any] = dict.fromkeys(columns[1:])
     return {
-        **_kept(bad.id, bad.fields, keep),
+        **_kept(bad.id, bad.fields, keep, columns),
         **empty,
         "error": {"cause": bad.cause, "message": bad.problem},
         "usage": Usage().to_wire(),
@@ -116,11 +125,13 @@ def bad_row(bad: BadRecord, keep: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _kept(record_id: str | None, fields: Mapping[str, Any], keep: Sequence[str]) -> dict[str, Any]:
+def _kept(
+    record_id: str | None, fields: Mapping[str, Any], keep: Sequence[str], columns: Sequence[str]
+) -> dict[str, Any]:
     row: dict[str, Any] = {"id": record_id}
     for column in fields if _ALL in keep else keep:
         value = fields.get(column)
-        if column not in OUTPUT_COLUMNS:
+        if column not in columns:
             row[column] = value
         elif column != "id" or str(value) != record_id:
             row[f"input_{column}"] = value

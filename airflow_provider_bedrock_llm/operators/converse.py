@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RetryConfig,
     )
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
+    from airflow_provider_bedrock_llm.core.routing_rule import Routing
 
 __all__ = ["BedrockConverseOperator"]
 
@@ -42,6 +43,11 @@ class BedrockConverseOperator(BaseOperator):
         messages: Converse messages instead of `prompt`. Templated.
         system: the system prompt. Templated.
         models: the models to ask, best first; None takes those of the connection.
+        candidates: instead of `models`: a candidate list (itself, a file, a URI of object storage, or
+            `variable://name`), of which `routing` chooses one. Pushes `candidate` and `routing_reason`. Templated.
+        routing: the rule to choose by: a `Routing`, its fields, the name of a strategy, or the dotted path of a
+            function; the cheapest that fits, if None.
+        route_only: say who would answer, why and at what price, and ask nobody. The return value is that.
         regions: the regions to call, best first; None takes those of the connection.
         inference_config: `maxTokens`, `temperature`, `topP`, `stopSequences`.
         output_schema: JSON Schema, pydantic class, or the dotted path of one, that the answer must fit.
@@ -60,7 +66,15 @@ class BedrockConverseOperator(BaseOperator):
         AirflowException: a retry of the task may help.
     """
 
-    template_fields: Sequence[str] = ("prompt", "messages", "system", "models", "regions", "bedrock_conn_id")
+    template_fields: Sequence[str] = (
+        "prompt",
+        "messages",
+        "system",
+        "models",
+        "candidates",
+        "regions",
+        "bedrock_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"messages": "json"}
     operator_extra_links = (BedrockModelLink(),)
     answered_by: tuple[str, str] | None = None
@@ -74,6 +88,9 @@ class BedrockConverseOperator(BaseOperator):
         messages: Sequence[Mapping[str, Any]] | None = None,
         system: str | None = None,
         models: Sequence[str | Mapping[str, Any]] | None = None,
+        candidates: Any = None,
+        routing: Routing | Mapping[str, Any] | str | None = None,
+        route_only: bool = False,
         regions: Sequence[str] | None = None,
         inference_config: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | type[BaseModel] | str | None = None,
@@ -91,6 +108,9 @@ class BedrockConverseOperator(BaseOperator):
         self.messages = messages
         self.system = system
         self.models = models
+        self.candidates = candidates
+        self.routing = routing
+        self.route_only = route_only
         self.regions = regions
         self.inference_config = inference_config
         self.output_schema = output_schema
@@ -106,6 +126,10 @@ class BedrockConverseOperator(BaseOperator):
         """Ask, and push what it took."""
         try:
             hook, request = self._hook(), self._request(context)
+            if self.route_only:
+                choice = hook.route(request)
+                self.log.info("%s would be asked: %s.", choice.candidate.name, choice.reason)
+                return choice.to_dict()
             response = self._shown(hook, request) if self.stream else hook.converse_with_request(request)
         except LLMManagerError as error:
             raise airflow_error(error) from error
@@ -119,6 +143,8 @@ class BedrockConverseOperator(BaseOperator):
         return BedrockLLMHook(
             bedrock_conn_id=self.bedrock_conn_id,
             models=self.models,
+            candidates=self.candidates,
+            routing=self.routing,
             regions=self.regions,
             boto3_config=self.boto3_config,
             retry_config=self.retry_config,
@@ -178,3 +204,6 @@ class BedrockConverseOperator(BaseOperator):
         task_instance.xcom_push("region", response.region_used)
         task_instance.xcom_push("cost_usd", response.cost_usd)
         task_instance.xcom_push("stop_reason", response.get_stop_reason())
+        if response.routing_reason is not None:
+            task_instance.xcom_push("candidate", response.candidate)
+            task_instance.xcom_push("routing_reason", response.routing_reason)

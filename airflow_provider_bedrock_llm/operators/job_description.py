@@ -58,7 +58,7 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         source_uri, source_format = snapshot_uri(job_uri, str(task_instance.id)), SNAPSHOT_FORMAT
     return JobSpec(
         job_uri=job_uri,
-        models=tuple(operator.models or _models_of(operator.bedrock_conn_id)),
+        **_who_answers(operator),
         prompt_template=operator.prompt,
         source_uri=source_uri,
         source_format=source_format,
@@ -154,8 +154,25 @@ def _sink_of(operator: BedrockParallelOperator) -> Sink:
     )
 
 
-def _models_of(bedrock_conn_id: str) -> list[str]:
-    return BedrockLLMHook(bedrock_conn_id).get_available_models()
+def _who_answers(operator: BedrockParallelOperator) -> dict[str, Any]:
+    """The models; or the candidates as they are now, so that a list that changes does not change the job under way."""
+    if operator.candidates is None:
+        models = operator.models or BedrockLLMHook(operator.bedrock_conn_id).get_available_models()
+        return {"models": tuple(models)}
+    hook = BedrockLLMHook(
+        operator.bedrock_conn_id,
+        models=operator.models,
+        regions=operator.regions,
+        retry_config=operator.retry_config,
+        candidates=operator.candidates,
+        routing=operator.routing,
+    )
+    return {
+        "models": (),
+        "candidates": tuple(candidate.to_dict() for candidate in hook.candidates),
+        "routing": hook.router.routing.to_dict(),
+        "candidate_column": operator.candidate_column,
+    }
 
 
 def _media_columns(operator: BedrockParallelOperator) -> dict[MediaKind, tuple[str, ...]]:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         RetryConfig,
     )
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest
+    from airflow_provider_bedrock_llm.core.routing_rule import Routing
     from airflow_provider_bedrock_llm.jobs.job import JobSpec
 
 __all__ = ["BedrockParallelOperator"]
@@ -134,6 +135,12 @@ class BedrockParallelOperator(BaseOperator):
         on_bad_record: `fail` before anything is spent, or `skip` and report in the output.
         dedupe: ask identical requests once.
         models: the models to ask, best first; None takes those of the connection. Templated.
+        candidates: instead of `models`: a candidate list (itself, a file, a URI of object storage, or
+            `variable://name`), of which `routing` chooses one for each row. The output then has the columns
+            `candidate`, `routing_reason` and `seconds`. Templated.
+        routing: the rule to choose by: a `Routing`, its fields, the name of a strategy, or the dotted path of a
+            function; the cheapest that fits, if None.
+        candidate_column: the column that names each row's candidate, instead of a rule.
         regions: the regions to call, best first; None takes those of the connection. Templated.
         inference_config: `maxTokens`, `temperature`, `topP`, `stopSequences`. A small `maxTokens` is faster: Bedrock
             reserves it against the quota.
@@ -182,6 +189,7 @@ class BedrockParallelOperator(BaseOperator):
         "retry_dead_letters",
         "work_dir",
         "models",
+        "candidates",
         "regions",
         "budget",
         "bedrock_conn_id",
@@ -227,6 +235,9 @@ class BedrockParallelOperator(BaseOperator):
         on_bad_record: str = "fail",
         dedupe: bool = False,
         models: Sequence[str | Mapping[str, Any]] | None = None,
+        candidates: Any = None,
+        routing: Routing | Mapping[str, Any] | str | None = None,
+        candidate_column: str | None = None,
         regions: Sequence[str] | None = None,
         inference_config: Mapping[str, Any] | None = None,
         request_fields: Mapping[str, Any] | None = None,
@@ -282,6 +293,9 @@ class BedrockParallelOperator(BaseOperator):
         self.on_bad_record = on_bad_record
         self.dedupe = dedupe
         self.models = models
+        self.candidates = candidates
+        self.routing = routing
+        self.candidate_column = candidate_column
         self.regions = regions
         self.inference_config = inference_config
         self.request_fields = request_fields

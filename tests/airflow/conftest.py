@@ -4,11 +4,12 @@ import pytest
 from harness.airflow_processes import AirflowStack
 from harness.endpoint import endpoint, endpoint_of_session
 from harness.enrichment_task import enrich, source
+from harness.openai_server import openai_server
 from harness.task import connected, task_instance
 
 from airflow_provider_bedrock_llm.local import LocalEndpoint
 
-__all__ = ["connected", "endpoint", "endpoint_of_session", "enrich", "source", "task_instance"]
+__all__ = ["connected", "endpoint", "endpoint_of_session", "enrich", "openai_server", "source", "task_instance"]
 
 # A dead triggerer's triggers are taken over when it has not reported for so long; Airflow's default is 30 s.
 QUICK_TAKEOVER = {

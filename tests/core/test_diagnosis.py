@@ -43,6 +43,7 @@ BY_FAULT = [
         ["m in us-east-1 does not take", "`droppable_features` (now none)"],
     ),
     (Reason.FAULT, Fault.UNKNOWN, LLMManagerError, ["m in us-east-1", "`retryable_errors`"]),
+    (Reason.ROUTES, Fault.SERVICE_REFUSED, AuthenticationError, ["password", "`conn_id`", "API_KEYS"]),
     (Reason.ROUTES, Fault.NEEDS_PROFILE, ModelAccessError, ["inference profile", "global.", "Near m: claude-x."]),
     (
         Reason.ROUTES,

@@ -79,6 +79,11 @@ TEXTS_SEEN = [
         "The model returned the following errors: prompt is too long: 200049 tokens > 200000 maximum",
         Fault.CONTEXT_TOO_LONG,
     ),
+    ("AuthenticationError", 401, "Incorrect API key provided.", Fault.SERVICE_REFUSED),
+    ("PermissionDeniedError", 403, "no", Fault.SERVICE_REFUSED),
+    ("ContextWindowExceededError", 400, "too long", Fault.CONTEXT_TOO_LONG),
+    ("RateLimitError", 429, "You exceeded your current quota: insufficient_quota", Fault.DAILY_QUOTA),
+    ("RateLimitError", 429, "slow down", Fault.THROTTLED),
     ("ValidationException", 400, "Input is too long for requested model.", Fault.CONTEXT_TOO_LONG),
     (
         "ValidationException",
@@ -193,7 +198,13 @@ REACTIONS = {
         Fault.INVALID_ANSWER,
         Fault.LISTED,
     },
-    Reaction.MOVE_ON: {Fault.DAILY_QUOTA, Fault.NEEDS_PROFILE, Fault.NOT_IN_REGION, Fault.END_OF_LIFE},
+    Reaction.MOVE_ON: {
+        Fault.DAILY_QUOTA,
+        Fault.SERVICE_REFUSED,
+        Fault.NEEDS_PROFILE,
+        Fault.NOT_IN_REGION,
+        Fault.END_OF_LIFE,
+    },
     Reaction.REFRESH: {Fault.EXPIRED_CREDENTIALS},
     Reaction.STOP: {
         Fault.BAD_CREDENTIALS,
