@@ -153,10 +153,7 @@ class JobSpec:
             object.__setattr__(self, "retry", _portable_retry(self.retry))
         if self.validation is not None:
             object.__setattr__(self, "validation", _portable_validation(self.validation))
-        if not self.models and not self.candidates:
-            raise ConfigurationError("models is empty. Name at least one model that may answer, or give candidates.")
-        for model in self.models:
-            self._check_model(model)
+        self._check_who_answers()
         source = self.source_uri
         if source and not self.source_format and not format_of(source) and not may_name_several(source):
             raise ConfigurationError(
@@ -181,6 +178,16 @@ class JobSpec:
         self._check_request()
         self._check_partitions()
         self._check_columns_of_settings()
+
+    def _check_who_answers(self) -> None:
+        if self.batch is not None and self.candidates:
+            raise ConfigurationError(
+                "batch and candidates are both given, and a batch job has one model. Give `models`, or ask on demand."
+            )
+        if not self.models and not self.candidates:
+            raise ConfigurationError("models is empty. Name at least one model that may answer, or give candidates.")
+        for model in self.models:
+            self._check_model(model)
 
     @staticmethod
     def _check_model(model: str | Mapping[str, Any]) -> None:

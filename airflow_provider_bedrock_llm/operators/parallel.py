@@ -293,9 +293,7 @@ class BedrockParallelOperator(BaseOperator):
         self.on_bad_record = on_bad_record
         self.dedupe = dedupe
         self.models = models
-        self.candidates = candidates
-        self.routing = routing
-        self.candidate_column = candidate_column
+        self.candidates, self.routing, self.candidate_column = candidates, routing, candidate_column
         self.regions = regions
         self.inference_config = inference_config
         self.request_fields = request_fields
