@@ -86,7 +86,6 @@ class JobSpec:
         candidates: instead of `models`: a candidate list, filled from the catalog, of which `routing` chooses one for
             each record.
         routing: the rule to choose by, as `Routing.to_dict` has it.
-        candidate_column: the column that names a record's candidate, where the records do the choosing.
         operation: `converse`, or `embed`: then the rendered template is the text to embed, and the request's
             `additional_model_request_fields` are the `EmbeddingSettings`.
         batch: role, place and limits of AWS batch jobs, which then answer what they can; None asks on demand.
@@ -140,7 +139,6 @@ class JobSpec:
     media_as_s3_location: bool = False
     candidates: tuple[Mapping[str, Any], ...] = ()
     routing: Mapping[str, Any] | None = None
-    candidate_column: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("job_uri", "source_uri", "output_uri", "answers_uri"):

@@ -53,7 +53,6 @@ class Questions:
         self._models: list[Any] = list(spec.models)
         self._candidates = parse_candidates(spec.candidates) if spec.candidates else ()
         self._routing = Routing.of(spec.routing)
-        self._candidate_column = spec.candidate_column
         self._schema = OutputSchema.of(spec.output_schema).json_schema if spec.output_schema is not None else None
         shared = dict(spec.request)
         self._system_blocks = list(shared.pop("system", None) or [])
@@ -75,7 +74,7 @@ class Questions:
             spec.override_columns,
             spec.media_columns,
             spec.media_as_s3_location,
-            *([routing_identity(self._candidates, self._routing), spec.candidate_column] if self._candidates else []),
+            *([routing_identity(self._candidates, self._routing)] if self._candidates else []),
         ]
         self.settings = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
         """Changes with whatever shapes requests apart from the row's text, as `request_hash` does."""
@@ -91,8 +90,7 @@ class Questions:
     def columns(self) -> frozenset[str]:
         """The columns that every record must have."""
         system = self._system.columns if self._system else frozenset()
-        own = frozenset({self._candidate_column} if self._candidate_column else ())
-        return own | system | (self._prompt.columns if self._prompt else frozenset({"messages"}))
+        return system | (self._prompt.columns if self._prompt else frozenset({"messages"}))
 
     @property
     def optional_columns(self) -> frozenset[str]:
@@ -115,8 +113,6 @@ class Questions:
         request = replace(request, request_id=record.id)
         if not self._candidates:
             return request, request_hash(request, self._models, self._schema)
-        if self._candidate_column is not None:
-            request = replace(request, models=(str(row[self._candidate_column]),))
         who = routing_identity(self._candidates, self._routing, [str(name) for name in request.models])
         return request, request_hash(replace(request, models=()), [who], self._schema)
 

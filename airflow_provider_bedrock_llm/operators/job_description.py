@@ -171,7 +171,6 @@ def _who_answers(operator: BedrockParallelOperator) -> dict[str, Any]:
         "models": (),
         "candidates": tuple(candidate.to_dict() for candidate in hook.candidates),
         "routing": hook.router.routing.to_dict(),
-        "candidate_column": operator.candidate_column,
     }
 
 

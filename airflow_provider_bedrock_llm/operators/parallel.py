@@ -140,7 +140,6 @@ class BedrockParallelOperator(BaseOperator):
             `candidate`, `routing_reason` and `seconds`. Templated.
         routing: the rule to choose by: a `Routing`, its fields, the name of a strategy, or the dotted path of a
             function; the cheapest that fits, if None.
-        candidate_column: the column that names each row's candidate, instead of a rule.
         regions: the regions to call, best first; None takes those of the connection. Templated.
         inference_config: `maxTokens`, `temperature`, `topP`, `stopSequences`. A small `maxTokens` is faster: Bedrock
             reserves it against the quota.
@@ -237,7 +236,6 @@ class BedrockParallelOperator(BaseOperator):
         models: Sequence[str | Mapping[str, Any]] | None = None,
         candidates: Any = None,
         routing: Routing | Mapping[str, Any] | str | None = None,
-        candidate_column: str | None = None,
         regions: Sequence[str] | None = None,
         inference_config: Mapping[str, Any] | None = None,
         request_fields: Mapping[str, Any] | None = None,
@@ -293,7 +291,7 @@ class BedrockParallelOperator(BaseOperator):
         self.on_bad_record = on_bad_record
         self.dedupe = dedupe
         self.models = models
-        self.candidates, self.routing, self.candidate_column = candidates, routing, candidate_column
+        self.candidates, self.routing = candidates, routing
         self.regions = regions
         self.inference_config = inference_config
         self.request_fields = request_fields

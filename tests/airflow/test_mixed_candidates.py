@@ -249,7 +249,7 @@ def test_a_job_that_goes_on_pays_for_nothing_twice_though_prices_changed(
 
 
 def test_the_records_of_a_job_can_name_their_candidates(mixed, openai_server, tmp_path, task_instance):
-    rows = rows_of(run_job(tmp_path, task_instance, mixed, candidate_column="who"))
+    rows = rows_of(run_job(tmp_path, task_instance, mixed, override_columns={"model": "who"}))
     assert {(row["candidate"], row["routing_reason"]) for row in rows} == {("nova", "the request names it")}
     assert openai_server.bodies == []
 
