@@ -11,7 +11,7 @@ import os
 import signal
 import textwrap
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,14 +276,18 @@ class InterruptedRun:
 
 @contextmanager
 def stopped(processes: list[psutil.Process]) -> Iterator[None]:
-    """Processes stand still while the block lasts."""
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
+    """Processes stand still while the block lasts; those that ended meanwhile are left out."""
+    _signal_all(processes, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
+        _signal_all(processes, signal.SIGCONT)
+
+
+def _signal_all(processes: list[psutil.Process], signum: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signum)
 
 
 def postgresql_processes(database_url: str) -> list[psutil.Process]:
