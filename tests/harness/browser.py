@@ -30,7 +30,6 @@ _FLAGS = [
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _SIZE = {"width": 1280, "height": 800}
 _PATIENCE_MS = 60_000
-_WITHOUT_PATHS = ".places { visibility: hidden }"
 
 
 class Browser:
@@ -67,8 +66,8 @@ class Browser:
             context.close()
 
     def shoot(self, page: Any, name: str) -> None:
-        """Keep a picture of the page as it is, without the paths of the machine that takes it."""
-        page.screenshot(path=self.pictures / f"{name}.png", animations="disabled", style=_WITHOUT_PATHS)
+        """Keep a picture of the page as it is."""
+        page.screenshot(path=self.pictures / f"{name}.png", animations="disabled")
 
 
 @pytest.fixture

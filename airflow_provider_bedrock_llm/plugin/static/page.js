@@ -6,7 +6,7 @@ const PAGES = { "": "jobs", job: "job", costs: "costs", models: "models", connec
 const name = window.location.pathname.split("/").pop();
 const main = document.querySelector("main");
 
-for (const link of document.querySelectorAll("nav a")) {
+for (const link of document.querySelectorAll("nav a:not(.airflow)")) {
   const target = new URL(link.href).pathname.split("/").pop();
   if (target === name || (name === "job" && target === "")) {
     link.setAttribute("aria-current", "page");

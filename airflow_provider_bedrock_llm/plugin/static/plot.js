@@ -56,7 +56,9 @@ export function barPlot(title, bars, words) {
   });
   const named = new Set([0, Math.floor((bars.length - 1) / 2), bars.length - 1]);
   for (const at of named) {
-    const place = { x: EDGE.left + each * (at + 0.5), y: HEIGHT - 8, "text-anchor": "middle" };
+    const isLast = at === bars.length - 1;
+    const x = isLast ? WIDTH - EDGE.right : EDGE.left + each * (at + 0.5);
+    const place = { x, y: HEIGHT - 8, "text-anchor": isLast ? "end" : "middle" };
     drawn.append(svg("text", place, bars[at][0]));
   }
   return h("figure", {}, h("figcaption", {}, title), drawn);
