@@ -98,6 +98,10 @@ def _batch_options(operator: BedrockParallelOperator, spec: JobSpec, hook: Bedro
             "A batch job cannot keep a budget: AWS answers all of it. Leave `budget` out and set approve_above_usd, "
             "or use another mode."
         )
+    if spec.media_columns:
+        raise ConfigurationError(
+            "A batch job cannot take the files of rows (media_columns). Use mode='on_demand' or 'flex' for them."
+        )
     connection = hook.connection
     given: dict[str, Any] = {
         "role_arn": operator.batch_role_arn or connection.batch_role_arn or "",
