@@ -68,13 +68,18 @@ class BatchJobs:
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.to_thread(self._clients.close)
+        await asyncio.to_thread(lambda: self._client().close())
+
+    def _client(self) -> Any:
+        return self._clients.engine_client(_SERVICE, self._region)
 
     async def _call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | Failure:
+        return await asyncio.to_thread(self._call_in_thread, operation, arguments)
+
+    def _call_in_thread(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | Failure:
         started = time.monotonic()
         try:
-            client = await asyncio.to_thread(self._clients.engine_client, _SERVICE, self._region)
-            reply: dict[str, Any] = await asyncio.to_thread(getattr(client, operation), **arguments)
+            reply: dict[str, Any] = getattr(self._client(), operation)(**arguments)
         except EXPECTED as error:
             failure = failure_from(error, time.monotonic() - started)
             if failure.code in {"ExpiredTokenException", "ExpiredToken"}:
