@@ -203,6 +203,12 @@ def get_provider_info() -> dict[str, Any]:
                     "max_in_flight_per_process": _option(
                         "Calls in flight at most in one triggerer, over all jobs in it.", "integer", "200"
                     ),
+                    "common_ai_conn_id": _option(
+                        "The connection of type bedrockllm that common-ai's batches use, where the host of common-ai's "
+                        "own connection names none.",
+                        "string",
+                        "bedrock_llm_default",
+                    ),
                     "drain_seconds": _option(
                         "How long a job that is told to stop waits for the answers under way, which are paid for.",
                         "integer",
