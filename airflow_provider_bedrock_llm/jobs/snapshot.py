@@ -152,4 +152,4 @@ def _remove_others(folder: Location, token: str) -> None:
     """Closing files go first: a snapshot never counts without its rows."""
     names = [name for name in folder.names() if not name.startswith(f"{token}.")]
     for name in sorted(names, key=lambda name: not name.endswith(_CLOSING)):
-        folder.child(name).remove()
+        folder.child(name).delete()

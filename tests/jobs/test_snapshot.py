@@ -110,7 +110,7 @@ def test_a_query_that_breaks_off_leaves_no_snapshot(take):
 
 def test_rows_without_their_closing_file_do_not_count(take):
     spec, _ = take("try-1", Query(ROWS))
-    spec.folder.child("input").child("try-1.json").remove()
+    spec.folder.child("input").child("try-1.json").delete()
     query = Query(ROWS[:5])
     spec, _ = take("try-1", query)
     assert query.runs == 1
