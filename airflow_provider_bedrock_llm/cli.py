@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
+from airflow_provider_bedrock_llm.cli_candidates import CANDIDATES_COMMAND, ROUTE_COMMAND
 from airflow_provider_bedrock_llm.cli_check import CHECK_COMMAND
 from airflow_provider_bedrock_llm.cli_converse import CHAT_COMMAND, CONVERSE_COMMAND
 from airflow_provider_bedrock_llm.cli_estimate import ESTIMATE_COMMAND
@@ -42,6 +43,8 @@ def get_cli_commands() -> list[GroupCommand]:
             help="LLM work on Amazon Bedrock",
             subcommands=[
                 MODELS_COMMAND,
+                CANDIDATES_COMMAND,
+                ROUTE_COMMAND,
                 CHECK_COMMAND,
                 CONVERSE_COMMAND,
                 CHAT_COMMAND,

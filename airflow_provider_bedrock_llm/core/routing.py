@@ -107,15 +107,20 @@ class Choice:
         candidate: the one that is asked first.
         ranking: all that may be asked, best first.
         reason: one sentence.
-        estimated_cost_usd: of the first; None where its price is not known.
+        estimated_costs_usd: of each in the ranking; None where a price is not known.
         misfits: name -> why it may not be asked.
     """
 
     candidate: Candidate
     ranking: tuple[Candidate, ...]
     reason: str
-    estimated_cost_usd: float | None
+    estimated_costs_usd: tuple[float | None, ...]
     misfits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def estimated_cost_usd(self) -> float | None:
+        """What the first one is expected to cost; None where its price is not known."""
+        return self.estimated_costs_usd[0]
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -221,8 +226,8 @@ class Router:
         return self._choice(query, ranking if self.routing.failover else ranking[:1], reason, misfits)
 
     def _choice(self, query: Query, ranking: tuple[Candidate, ...], reason: str, misfits: Mapping[str, str]) -> Choice:
-        cost = _cost(ranking[0], query)
-        return Choice(ranking[0], ranking, reason, cost, misfits)
+        costs = tuple(_cost(one, query) for one in ranking)
+        return Choice(ranking[0], ranking, reason, costs, misfits)
 
     def _ranked(
         self,
