@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.answer_parts import Citation, Reasoning, ToolUse
     from airflow_provider_bedrock_llm.core.budget import Budget
     from airflow_provider_bedrock_llm.core.cache_config import CacheConfig, CachePlace, CachePoint, CacheStrategy
+    from airflow_provider_bedrock_llm.core.candidates import Candidate
     from airflow_provider_bedrock_llm.core.catalog import Catalog
     from airflow_provider_bedrock_llm.core.catalog_metadata import CacheMode, CatalogMetadata, CatalogSource, ModelInfo
     from airflow_provider_bedrock_llm.core.config import (
@@ -74,6 +75,8 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
     from airflow_provider_bedrock_llm.core.response import BedrockResponse, RequestAttempt, Usage
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
+    from airflow_provider_bedrock_llm.core.routing import Choice
+    from airflow_provider_bedrock_llm.core.routing_rule import Routing, RoutingStrategy
     from airflow_provider_bedrock_llm.core.schema import OutputSchema
     from airflow_provider_bedrock_llm.core.stream import StreamRecovery, StreamRestarted
     from airflow_provider_bedrock_llm.core.tools import Tool, ToolCall, ToolOutput, ToolRun
@@ -92,6 +95,7 @@ _HOMES = {
     "core.answer_parts": "Citation Reasoning ToolUse",
     "core.budget": "Budget",
     "core.cache_config": "CacheConfig CachePlace CachePoint CacheStrategy",
+    "core.candidates": "Candidate",
     "core.catalog": "Catalog",
     "core.catalog_metadata": "CacheMode CatalogMetadata CatalogSource ModelInfo",
     "core.config": (
@@ -113,6 +117,8 @@ _HOMES = {
     "core.request": "BedrockConverseRequest text_message",
     "core.response": "BedrockResponse RequestAttempt Usage",
     "core.routes": "ModelChoice",
+    "core.routing": "Choice",
+    "core.routing_rule": "Routing RoutingStrategy",
     "core.schema": "OutputSchema",
     "core.stream": "StreamRecovery StreamRestarted",
     "core.tools": "Tool ToolCall ToolOutput ToolRun",
@@ -145,11 +151,13 @@ __all__ = [
     "CachePlace",
     "CachePoint",
     "CacheStrategy",
+    "Candidate",
     "Catalog",
     "CatalogError",
     "CatalogMetadata",
     "CatalogSource",
     "CatalogUnavailableError",
+    "Choice",
     "Citation",
     "ConfigurationError",
     "ContentError",
@@ -188,6 +196,8 @@ __all__ = [
     "RetryExhaustedError",
     "RetryStrategy",
     "RolesEnum",
+    "Routing",
+    "RoutingStrategy",
     "SourceError",
     "StreamRecovery",
     "StreamRestarted",

@@ -245,3 +245,9 @@ def test_10_1_and_10_5_check_says_ok_or_not(connected, capsys):
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
 def test_every_example_list_is_read(path):
     assert parse_candidates(path.read_text())
+
+
+def test_the_example_of_the_docs_runs(connected, capsys):
+    text = (DATA.parents[1] / "docs" / "routing.md").read_text()
+    exec(compile(text.split("```python\n")[1].split("```")[0], "routing.md", "exec"), {})
+    assert "cheapest of 2 that fit" in capsys.readouterr().out
