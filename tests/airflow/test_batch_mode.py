@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from harness.batch_job import echo_answer
 from harness.endpoint import NOVA
-from harness.store import BUCKET, ROLE, Store
+from harness.store import BUCKET, ROLE, store
 from harness.task import TaskInstance, connect
 
 from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError
@@ -22,14 +22,9 @@ from airflow_provider_bedrock_llm.local import LocalEndpoint
 from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
 from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
 
+__all__ = ["store"]
+
 QUICK = {"first_poll_seconds": 0.05, "longest_poll_seconds": 0.2, "limits": {"min_records": 2}}
-
-
-@pytest.fixture(scope="module")
-def store():
-    store = Store()
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from airflow.providers.common.ai.exceptions import LLMBatchLimitExceededError, L
 from airflow.providers.common.ai.operators.llm_batch import LLMBatchOperator
 from harness.airflow_processes import REPOSITORY
 from harness.endpoint import NOVA
-from harness.store import BUCKET, ROLE, Store
+from harness.store import BUCKET, ROLE, store
 from harness.task import TaskInstance, connect
 from pydantic import BaseModel
 
@@ -28,15 +28,11 @@ KEY, PRINT = "k" * 16, "f" * 64
 TEXT = build_output_spec(str)
 
 
+__all__ = ["store"]
+
+
 class Stars(BaseModel):
     stars: int
-
-
-@pytest.fixture(scope="module")
-def store():
-    store = Store()
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

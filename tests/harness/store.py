@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
+import pytest
 from harness.endpoint import KEYS
 from moto.server import ThreadedMotoServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUCKET = "batch-place"
 ROLE = "arn:aws:iam::111122223333:role/BedrockBatch"
@@ -43,3 +47,11 @@ class Store:
     def close(self) -> None:
         self.s3.close()
         self._server.stop()
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """One server for a module: import it there."""
+    store = Store()
+    yield store
+    store.close()

@@ -12,12 +12,14 @@ from harness.batch_job import batch_job_of, batch_options, desk_of, echo_answer
 from harness.fuse import DeadError, Fuse, Fused, FusedSpec
 from harness.job_engine import CountingEngine
 from harness.job_folder import QUICK, assert_exact, rows_of
-from harness.store import Store
+from harness.store import store
 
 from airflow_provider_bedrock_llm.jobs.batch_run import BatchDesk
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.runner import run_job
 from airflow_provider_bedrock_llm.local import LocalEndpoint
+
+__all__ = ["store"]
 
 _MOST_MOMENTS = 400
 
@@ -37,13 +39,6 @@ async def live(spec, desk, fuse):
         assert engine.calls == 0, "no record is asked on demand that a batch job answers"
         gc.collect()
     return True
-
-
-@pytest.fixture(scope="module")
-def store():
-    store = Store()
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

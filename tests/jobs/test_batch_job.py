@@ -9,18 +9,13 @@ pytest.importorskip("moto.server")
 from harness.batch_job import batch_job_of, batch_options, echo_answer, inputs_of, run_in_batch
 from harness.job_engine import CountingEngine, answered, prompt_of
 from harness.job_folder import assert_exact, job_of, kept_lines, output_of, rows_of
-from harness.store import Store
+from harness.store import store
 
 from airflow_provider_bedrock_llm.core.config import ResponseValidationConfig, ValidationResult
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, JobStoppedError
 from airflow_provider_bedrock_llm.local import LocalEndpoint
 
-
-@pytest.fixture(scope="module")
-def store():
-    store = Store()
-    yield store
-    store.close()
+__all__ = ["store"]
 
 
 @pytest.fixture(scope="module")

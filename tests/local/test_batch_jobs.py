@@ -7,19 +7,14 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 from harness.endpoint import NOVA, make_client, say
-from harness.store import BUCKET, ROLE, Store
+from harness.store import BUCKET, ROLE, store
 
 from airflow_provider_bedrock_llm.local import LocalEndpoint
 
+__all__ = ["store"]
+
 TITAN = "amazon.titan-embed-text-v2:0"
 OUTPUT = f"s3://{BUCKET}/out/"
-
-
-@pytest.fixture(scope="module")
-def store():
-    store = Store()
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")
