@@ -22,7 +22,7 @@ from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 from airflow_provider_bedrock_llm.core.pricing import TokenPrices
 from airflow_provider_bedrock_llm.core.routes import ModelChoice
 
-__all__ = ["Candidate", "candidate_faults", "parse_candidates", "size_parameters"]
+__all__ = ["Candidate", "candidate_faults", "is_bedrock", "parse_candidates", "size_parameters"]
 
 _BEDROCK = frozenset({"bedrock", "aws", "aws bedrock", "amazon bedrock"})
 _UNKNOWN_SIZES = frozenset({"", "unknown", "n/a"})

@@ -334,7 +334,7 @@ async def test_answers_of_a_fenced_off_runner_stay_valid(tmp_path):
 
 async def test_storage_that_is_away_for_a_moment_costs_nothing(tmp_path):
     rows = rows_of(100)
-    spec, engine = job_of(tmp_path, rows), CountingEngine(latency_seconds=0.005)
+    spec, engine = job_of(tmp_path, rows), CountingEngine(latency_seconds=0.1)
     results = Path(spec.job_uri, "results")
 
     async def away():
