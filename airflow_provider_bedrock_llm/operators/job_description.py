@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_bedrock_llm.operators.parallel import BedrockParallelOperator
 
-__all__ = ["check_source", "describe_job", "is_from_database", "with_rows_of_database", "work_dir_of"]
+__all__ = ["check_source", "describe_job", "is_from_database", "run_folder", "with_rows_of_database", "work_dir_of"]
 
 _DEFAULT_CONCURRENCY = 50
+_NOT_IN_A_PATH = re.compile(r"[/\\%?#\0]")
 
 
 def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec:
@@ -48,7 +50,7 @@ def describe_job(operator: BedrockParallelOperator, context: Context) -> JobSpec
         [
             work_dir_of(operator.work_dir).rstrip("/"),
             task_instance.dag_id,
-            task_instance.run_id.replace("/", "_"),
+            run_folder(task_instance.run_id),
             task_instance.task_id,
             str(task_instance.map_index),
         ]
@@ -135,6 +137,12 @@ def _answers_uri(operator: BedrockParallelOperator, task_instance: Any) -> str |
         raise ValueError(f"reuse={operator.reuse!r} is not known; it is 'run' or 'task'")
     work_dir = work_dir_of(operator.work_dir).rstrip("/")
     return f"{work_dir}/{task_instance.dag_id}/_answers/{task_instance.task_id}/{task_instance.map_index}"
+
+
+def run_folder(run_id: str) -> str:
+    """The folder of a DAG run's jobs: its id, without what would lead a path elsewhere or end a URI's path early."""
+    name = _NOT_IN_A_PATH.sub("_", run_id)
+    return "_" if name in {"", ".", "..", "~"} else name
 
 
 def work_dir_of(given: str | None) -> str:

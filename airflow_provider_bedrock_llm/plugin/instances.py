@@ -14,6 +14,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, func, select
 
+from airflow_provider_bedrock_llm.operators.job_description import run_folder
 from airflow_provider_bedrock_llm.operators.links import JOB_URI_KEY
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ class JobKey:
 
     def __post_init__(self) -> None:
         for part in (self.dag_id, self.run_id, self.task_id):
-            if part in {"", ".", "..", "~"} or any(sign in part for sign in "/\\\0"):
+            if part in {"", ".", "..", "~"} or any(sign in part for sign in "/\\\0%?#"):
                 raise ValueError(f"{part!r} names no folder of a job")
 
     @classmethod
     def of(cls, dag_id: str, run_id: str, task_id: str, map_index: int) -> Self:
-        """From Airflow's names; a job's folder has `_` for `/` in the run's id."""
-        return cls(dag_id, run_id.replace("/", "_"), task_id, map_index)
+        """From Airflow's names; the folder of a run is not always called as the run is."""
+        return cls(dag_id, run_folder(run_id), task_id, map_index)
 
     def folder_in(self, work_dir: str) -> str:
         """The URI of the job's folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def spend(rows: Iterable[tuple[JobInstance, Found]]) -> list[dict[str, Any]]:
         manifest = found.manifest
         if manifest is None:
             continue
-        day = str(manifest.get("updated_at") or instance.changed_at.isoformat())[:10]
+        day = _day(manifest.get("updated_at")) or instance.changed_at.date().isoformat()
         key = (day, instance.key.dag_id, instance.key.task_id)
         total = sums.setdefault(
             key,
@@ -94,12 +95,26 @@ def spend(rows: Iterable[tuple[JobInstance, Found]]) -> list[dict[str, Any]]:
         )
         usage = manifest.get("usage") or {}
         total["jobs"] += 1
-        total["records"] += manifest["counts"].get("done") or 0
-        total["input_tokens"] += usage.get("inputTokens") or 0
-        total["output_tokens"] += usage.get("outputTokens") or 0
-        total["cost_usd"] = round(total["cost_usd"] + (manifest.get("known_cost_usd") or 0.0), 9)
-        total["unpriced"] += manifest.get("unpriced") or 0
-    return [sums[key] for key in sorted(sums, key=lambda key: (-int(key[0].replace("-", "")), *key[1:]))]
+        total["records"] += _number(manifest["counts"], "done")
+        total["input_tokens"] += _number(usage, "inputTokens")
+        total["output_tokens"] += _number(usage, "outputTokens")
+        total["cost_usd"] = round(total["cost_usd"] + _number(manifest, "known_cost_usd"), 9)
+        total["unpriced"] += _number(manifest, "unpriced")
+    return [sums[key] for key in sorted(sums, key=lambda key: (-date.fromisoformat(key[0]).toordinal(), *key[1:]))]
+
+
+def _day(text: Any) -> str | None:
+    """The day of a time in ISO 8601; None where the text is none."""
+    try:
+        return datetime.fromisoformat(str(text)).date().isoformat()
+    except ValueError:
+        return None
+
+
+def _number(whole: Mapping[str, Any], name: str) -> Any:
+    """A number of a manifest, and 0 for what is none: one broken file must not take the sum of the others away."""
+    value = whole.get(name)
+    return value if isinstance(value, (int, float)) else 0
 
 
 def _some(whole: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

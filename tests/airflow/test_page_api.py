@@ -106,6 +106,20 @@ def test_no_name_leads_out_of_the_work_dir(page, key):
     assert page.get(f"api/jobs/{key}").status_code == 404
 
 
+@pytest.mark.parametrize("run", ["%252e%252e%252fsecret_reviews%252frun", "..%252fsecret_reviews%252frun"])
+def test_no_run_leads_to_the_job_of_another_dag(page, run):
+    put_job(page, "secret_reviews", **FAILED)
+    assert page.get(f"api/jobs/reviews/{run}/enrich/-1", role="viewer").status_code == 404
+
+
+@pytest.mark.parametrize("run_id", ["~", "."])
+def test_a_run_of_an_odd_name_takes_the_list_from_nobody(page, run_id):
+    put_job(page, "reviews", **FAILED)
+    put_job(page, "others", run_id)
+    assert page.get("api/jobs").json()["total"] == 2
+    assert page.get("api/costs").status_code == 200
+
+
 def test_a_job_elsewhere_is_found_when_the_configuration_names_its_work_dir(page, tmp_path, monkeypatch):
     folder = put_job(page, "reviews")
     elsewhere = tmp_path / "elsewhere" / folder.relative_to(page.work_dir)
@@ -151,6 +165,25 @@ def test_a_manifest_that_is_none_does_no_harm(page, text):
     (folder / "manifest.json").write_text(text)
     assert page.get("api/jobs").json()["jobs"][0]["job"] is None
     assert page.get(JOB).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"known_cost_usd": 1e999',
+        '"rows_per_second": NaN',
+        '"updated_at": "yesterday"',
+        '"usage": [1]',
+        '"failed_samples": 5',
+        '"timeline": {}',
+        '"counts": {"done": "all"}',
+    ],
+)
+def test_a_manifest_that_is_broken_takes_the_page_from_nobody(page, field):
+    folder = put_job(page, "reviews", state="running")
+    (folder / "manifest.json").write_text(f'{{"counts": {{}}, "state": "failed", {field}}}')
+    for path in ("api/jobs", JOB, f"{JOB}/failed", "api/costs"):
+        assert page.get(path).status_code == 200
 
 
 def test_a_work_dir_that_cannot_be_read_is_named(page, monkeypatch):

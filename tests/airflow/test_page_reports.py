@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 from datetime import UTC, datetime
 
 import pytest
 
+from airflow_provider_bedrock_llm.jobs.storage import open_location
+from airflow_provider_bedrock_llm.operators.job_description import run_folder
 from airflow_provider_bedrock_llm.plugin.instances import JobInstance, JobKey
 from airflow_provider_bedrock_llm.plugin.manifests import Found, Manifests
 from airflow_provider_bedrock_llm.plugin.reports import failed_records, job_details, job_row, spend
@@ -58,6 +63,23 @@ def test_only_what_needs_the_right_to_the_log_quotes_errors_and_records():
     assert failed_records(found.manifest)["samples"] == [{"id": text, "cause": "c", "message": text}]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"updated_at": "yesterday"},
+        {"updated_at": 5},
+        {"known_cost_usd": "much"},
+        {"usage": {"inputTokens": "x"}},
+        {"unpriced": []},
+        {"counts": {"done": "all"}},
+    ],
+)
+def test_a_broken_manifest_takes_nothing_from_the_sum_of_the_others(broken):
+    rows = spend([(instance(), manifest(known_cost_usd=2.0)), (instance(task_id="odd"), manifest(**broken))])
+    assert [row["cost_usd"] for row in rows] == [2.0, 0.0]
+    assert rows[1]["day"] == "2026-11-21"
+
+
 def test_an_old_manifest_has_no_samples_and_no_timeline():
     assert failed_records(manifest().manifest) == {"error": None, "samples": []}
     assert job_details(manifest().manifest)["timeline"] is None
@@ -70,11 +92,19 @@ def test_samples_are_few_and_only_what_is_one():
     assert shown[0] == {"id": "0", "cause": None, "message": None}
 
 
-@pytest.mark.parametrize("part", ["", ".", "..", "~", "a/b", "a\\b", "a\0b", "/etc"])
+@pytest.mark.parametrize("part", ["", ".", "..", "~", "a/b", "a\\b", "a\0b", "/etc", "%2e%2e", "..%2Fb", "a?b", "a#b"])
 def test_no_part_of_a_key_leads_out_of_the_work_dir(part):
     for key in ((part, "run", "task"), ("dag", part, "task"), ("dag", "run", part)):
         with pytest.raises(ValueError, match="no folder of a job"):
             JobKey(*key)
+
+
+@pytest.mark.parametrize("run_id", ["..", ".", "~", "", "a?b", "a#b", "%2e%2e%2fother", "a\\b"])
+def test_every_run_has_a_folder_of_its_own_dag(run_id):
+    folder = run_folder(run_id)
+    assert JobKey.of("dag", run_id, "task", -1).folder_in("file:///jobs") == f"file:///jobs/dag/{folder}/task/-1"
+    place = open_location(f"file:///jobs/dag/{folder}/task/-1", "work_dir").uri
+    assert os.path.normpath(place) == f"/jobs/dag/{folder}/task/-1"
 
 
 def test_a_run_with_a_slash_has_the_folder_that_the_operator_gives_it():
@@ -96,7 +126,7 @@ def test_only_what_has_ended_is_kept(tmp_path, state, looks):
     (folder / "manifest.json").write_text('{"state": "succeeded", "counts": {}}')
     manifests = Manifests(folders)
     for _ in range(2):
-        assert manifests.read(instance(state=state)).manifest["state"] == "succeeded"
+        assert manifests.read_all([instance(state=state)])[0].manifest["state"] == "succeeded"
     assert len(asked) == looks
 
 
@@ -106,4 +136,40 @@ def test_a_new_try_of_an_ended_task_is_read_anew(tmp_path):
     manifests = Manifests(lambda: [str(tmp_path)])
     for hour, state in ((1, "failed"), (2, "succeeded")):
         (folder / "manifest.json").write_text(f'{{"state": "{state}", "counts": {{}}}}')
-        assert manifests.read(instance(changed_at=NOW.replace(hour=hour))).manifest["state"] == state
+        assert manifests.read_all([instance(changed_at=NOW.replace(hour=hour))])[0].manifest["state"] == state
+
+
+@pytest.fixture
+def silent_store(monkeypatch):
+    """An S3 server that takes connections and never says a word, behind the connection silent."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        extra = {"endpoint_url": f"http://127.0.0.1:{server.getsockname()[1]}", "region_name": "us-east-1"}
+        extra["config_kwargs"] = {"retries": {"total_max_attempts": 1}}
+        connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SILENT", json.dumps(connection))
+        yield "s3://silent@bucket/jobs"
+
+
+def test_a_store_that_is_silent_keeps_nobody_waiting(silent_store):
+    pytest.importorskip("s3fs")
+    manifests = Manifests(lambda: [silent_store], patience_seconds=0.5)
+    found = manifests.read_all([instance(), instance(dag_id="others")])
+    assert [look.manifest for look in found] == [None, None]
+    assert found[0].problem.startswith(f"The API server had no answer from {silent_store} for 0.5 seconds")
+    assert manifests.look(JobKey("dag", "run", "task")).problem == found[0].problem
+
+
+def test_a_work_dir_that_failed_is_left_alone_for_a_while(tmp_path):
+    asked = []
+
+    class Folder(str):
+        __slots__ = ()
+
+        def rstrip(self, signs):
+            asked.append(signs)
+            return "nosuch://bucket"
+
+    manifests = Manifests(lambda: [Folder("nosuch://bucket"), str(tmp_path)], patience_seconds=3600)
+    for task_id in "abc":
+        assert "cannot read nosuch://bucket" in manifests.look(JobKey("dag", "run", task_id)).problem
+    assert len(asked) == 1

@@ -93,11 +93,17 @@ function failed(records) {
   ];
 }
 
+// As the operator calls the folder of a run (`run_folder`).
+function folderOf(run) {
+  const name = run.replaceAll(/[/\\%?#\0]/g, "_");
+  return ["", ".", "..", "~"].includes(name) ? "_" : name;
+}
+
 export async function show(main) {
   const query = new URLSearchParams(window.location.search);
   const [dag, run, task] = ["dag_id", "run_id", "task_id"].map((name) => query.get(name) ?? "");
   const index = /^\d+$/.test(query.get("map_index") ?? "") ? query.get("map_index") : "-1";
-  const folder = [dag, run.replaceAll("/", "_"), task, index].map(encodeURIComponent).join("/");
+  const folder = [dag, folderOf(run), task, index].map(encodeURIComponent).join("/");
   const path = `api/jobs/${folder}`;
 
   const heading = h("h1", {}, index === "-1" ? task : `${task} [${index}]`);
