@@ -112,12 +112,13 @@ class Intake:
             )
         if bad and self._spec.on_bad_record == "fail":
             self._refuse(problems, bad, total)
+        del reader, ids  # their memory is for the places
         self.expect(total)
         return True
 
     def expect(self, total: int) -> None:
         """Take it as read that the source has so many records and no bad ones among them."""
-        self.places = array("Q", bytes(8 * total))
+        self.places = array("Q", (0,)) * total
 
     def records(self) -> Iterator[Record | BadRecord]:
         """Every row, from the start, with repeated ids told apart as far as `check` has seen them."""
@@ -142,6 +143,7 @@ class Intake:
             index, row = next(self._walk, _END)
             if row is None:
                 batch.ended = True
+                self._reader, self._first_asker = self._new_reader(), HashTable()  # all rows are told apart
                 break
             if index >= len(self.places):
                 raise self.changed()

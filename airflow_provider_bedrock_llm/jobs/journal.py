@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from airflow_provider_bedrock_llm.core.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
     from airflow_provider_bedrock_llm.jobs.lease import Lease
     from airflow_provider_bedrock_llm.jobs.storage import Location
@@ -26,8 +27,9 @@ _FOLDER = "results"
 _PART_NAME = re.compile(r"(\d+)-(\d+)\.jsonl")
 _CARRIED_NAME = re.compile(r"(\d+)-carried-([\w-]+)\.jsonl")
 _OFFSET_BITS = 40
-_READERS = 8
-_CACHE_BYTES = 8 * 1024 * 1024
+_READERS = 16
+_AHEAD_BYTES = 2 * 1024 * 1024
+_CACHE_BYTES = 4 * 1024 * 1024
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -158,10 +160,9 @@ class Journal:
         Raises:
             OutputError: a part cannot be read.
         """
-        with ThreadPoolExecutor(_READERS, "bedrock-llm-journal") as pool:
-            for first in range(0, count, _READERS):
-                numbers = range(first, min(first + _READERS, count))
-                yield from zip(numbers, pool.map(self.read_part, numbers), strict=True)
+        with _PartsAhead(self, count) as parts:
+            for number in range(count):
+                yield number, parts.read(number)
 
     def read_part(self, number: int) -> bytes:
         """A whole part.
@@ -182,13 +183,63 @@ class Journal:
         return f"{self._lease.epoch:06d}-{number:08d}.jsonl"
 
 
+class _PartsAhead:
+    """Reads parts, and while they are wanted in order, the next ones before they are wanted.
+
+    A job of hours leaves thousands of small parts, and an object store takes tens of milliseconds for each. Of large
+    parts there are fewer at once: memory is to stay what it is.
+
+    Args:
+        journal: has the parts.
+        count: no part from this number on is read before it is wanted.
+    """
+
+    def __init__(self, journal: Journal, count: int) -> None:
+        self._journal = journal
+        self._count = count
+        self._pool = ThreadPoolExecutor(_READERS, "bedrock-llm-journal")
+        self._coming: deque[Future[bytes]] = deque()
+        """Parts from number `_next` on."""
+        self._next = 0
+        self._most = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def read(self, number: int) -> bytes:
+        """A whole part.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        if number != self._next:
+            self._coming.clear()
+            self._next, self._most = number, 1
+        while not self._coming or (len(self._coming) < self._most and self._next + len(self._coming) < self._count):
+            self._coming.append(self._pool.submit(self._journal.read_part, self._next + len(self._coming)))
+        data = self._coming.popleft().result()
+        self._next += 1
+        self._most = max(1, min(_READERS, _AHEAD_BYTES // max(len(data), 1)))
+        return data
+
+
 class PartReader:
-    """Reads single lines. Neighbours share a part, so the parts read last are kept, up to 8 MiB."""
+    """Reads single lines. Neighbours share a part, so the parts read last are kept, up to 4 MiB. A context manager."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._ahead = _PartsAhead(journal, len(journal.parts) - 1)
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._kept_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._ahead.__exit__(*reason)
 
     def line(self, place: Place) -> dict[str, Any]:
         """The line at a place.
@@ -198,7 +249,7 @@ class PartReader:
         """
         data = self._kept.get(place.part)
         if data is None:
-            data = self._kept[place.part] = self._journal.read_part(place.part)
+            data = self._kept[place.part] = self._ahead.read(place.part)
             self._kept_bytes += len(data)
             while self._kept_bytes > _CACHE_BYTES and len(self._kept) > 1:
                 self._kept_bytes -= len(self._kept.popitem(last=False)[1])

@@ -55,8 +55,9 @@ def write_output(spec: JobSpec, intake: Intake, journal: Journal, before_it_show
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(spec.rows_file.writer())
         dead = _dead_letters(spec, stack)
+        reader = stack.enter_context(PartReader(journal))
         lines: list[bytes] = []
-        for record, row, attempts in _rows(spec, intake, PartReader(journal)):
+        for record, row, attempts in _rows(spec, intake, reader):
             lines.append(encode_line(row))
             if dead is not None and row["error"] is not None:
                 dead.write(encode_line(dead_letter(record, row, attempts, spec.job_uri)))
