@@ -256,7 +256,7 @@ class PartReader:
         else:
             self._kept.move_to_end(place.part)
         try:
-            line: dict[str, Any] = json.loads(data[place.offset : data.index(b"\n", place.offset)])
+            line: dict[str, Any] = json.loads(data[place.offset : data.index(b"\n", place.offset)].decode())
         except ValueError as error:
             raise OutputError(
                 f"The results in {self._journal.parts[place.part]!r} are damaged at byte {place.offset}. "

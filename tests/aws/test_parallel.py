@@ -1,6 +1,7 @@
 """Many requests at once: what starts, what stops, what is kept."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from airflow_provider_bedrock_llm.core.conversation import ConversePolicy
 from airflow_provider_bedrock_llm.core.errors import RequestTimeoutError
 from airflow_provider_bedrock_llm.core.faults import Fault
 from airflow_provider_bedrock_llm.core.limiter import LimiterConfig, RouteBook
+from airflow_provider_bedrock_llm.core.response import BedrockResponse
 from airflow_provider_bedrock_llm.testing import AsyncFakeTransport, failure, throttled
 
 BAD = failure("ValidationException", "bad")
@@ -570,3 +572,43 @@ async def test_every_fault_gives_its_place_back():
         await run.over(numbered(9))
         assert [state.in_flight for state in run.engine.book.states.values()] == [0]
     assert Fault.THROTTLED.is_capacity
+
+
+async def test_the_loop_sees_to_others_while_many_requests_start_at_once():
+    rounds, rounds_at_start = 0, []
+    release = asyncio.Event()
+
+    async def count_rounds():
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    class Engine:
+        async def ask(self, request):
+            if int(request.request_id) < 100:
+                await release.wait()
+            else:
+                make_and_sign()
+                rounds_at_start.append(rounds)
+            return BedrockResponse(success=True)
+
+    def make_and_sign():
+        time.sleep(0.002)
+
+    batches = [numbered(200)]
+
+    async def next_batch():
+        return batches.pop() if batches else []
+
+    config = ParallelProcessingConfig(max_concurrent_requests=100)
+    asking = asyncio.create_task(ask_all(Engine(), next_batch, lambda _request, _response: None, config))
+    await settle()
+    counting = asyncio.create_task(count_rounds())
+    await until(lambda: rounds > 200)
+    release.set()
+    await asking
+    counting.cancel()
+
+    assert len(rounds_at_start) == 100
+    assert len(set(rounds_at_start)) > 5
