@@ -214,6 +214,12 @@ def get_provider_info() -> dict[str, Any]:
                         "integer",
                         "8",
                     ),
+                    "trace_rows": _option(
+                        "Whether each row of a job has an OpenTelemetry span of its own, besides the job's, where "
+                        "Airflow's tracing is on.",
+                        "boolean",
+                        "False",
+                    ),
                 },
             }
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -41,6 +41,7 @@ from airflow_provider_bedrock_llm.hooks.embedding import EmbeddingVerbs
 from airflow_provider_bedrock_llm.hooks.inspection import InspectionVerbs
 from airflow_provider_bedrock_llm.hooks.messages import MessageVerbs
 from airflow_provider_bedrock_llm.hooks.models import ModelVerbs
+from airflow_provider_bedrock_llm.hooks.observation import Observation
 from airflow_provider_bedrock_llm.hooks.parallel import ParallelVerbs
 from airflow_provider_bedrock_llm.hooks.probe import probe_bedrock
 from airflow_provider_bedrock_llm.hooks.routing import RoutingVerbs
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
     from airflow_provider_bedrock_llm.core.routes import ModelChoice
     from airflow_provider_bedrock_llm.core.transport import AsyncTransport, Dialect
+    from airflow_provider_bedrock_llm.hooks.spans import Operation
 
 __all__ = ["BedrockLLMHook"]
 
@@ -76,6 +78,7 @@ class BedrockLLMHook(
     ParallelVerbs,
     EmbeddingVerbs,
     InspectionVerbs,
+    Observation,
     AwsBaseHook,
 ):
     """Ask models on Amazon Bedrock, with retries, failover, validation and cost.
@@ -209,11 +212,15 @@ class BedrockLLMHook(
         """A plain `bedrock-runtime` client, which retries by itself as the Boto3Config says."""
         return self.clients.client(_RUNTIME, self.get_available_regions()[0])
 
-    def policy(self, *, deadline_seconds: float | None = None) -> ConversePolicy:
+    def policy(
+        self, *, deadline_seconds: float | None = None, operation: Operation = "chat", sends_metrics: bool = True
+    ) -> ConversePolicy:
         """What requests have in common.
 
         Args:
             deadline_seconds: the time for one request; where the RetryConfig has one too, the shorter holds.
+            operation: what is asked for, as spans call it.
+            sends_metrics: after each request; False where the caller sends them, for many at once.
         """
         retry = self.retry_config
         if deadline_seconds is not None:
@@ -237,7 +244,7 @@ class BedrockLLMHook(
             ),
             learn_profile=self.learn_profile,
             features=self._feature_book,
-            report=self._count,
+            report=partial(self._count, operation=operation, sends=sends_metrics),
         )
 
     @cached_property
@@ -271,7 +278,11 @@ class BedrockLLMHook(
         settings = self.client_settings.with_pool(config.max_concurrent_requests)
         transport = self._async_switched(open_async_transport(settings))
         spoken: AsyncTransport = transport if dialect is None else AsyncDialectTransport(transport, dialect)
-        policy = self.policy(deadline_seconds=config.request_timeout_seconds)
+        policy = self.policy(
+            deadline_seconds=config.request_timeout_seconds,
+            operation="chat" if dialect is None else "embeddings",
+            sends_metrics=False,
+        )
         book = RouteBook() if book is None else book
         book.know_quotas(config.tokens_per_minute or {})
         balance = config.load_balancing_strategy

@@ -83,7 +83,8 @@ class EmbeddingVerbs:
         if request_metadata:
             requests = [replace(request, request_metadata=request_metadata) for request in requests]
         transport = DialectTransport(BotoTransport(self.clients), _dialect(family))
-        policy = replace(self.policy(), schema=None, validation=None, inference_config=None, cache=None)
+        policy = self.policy(operation="embeddings")
+        policy = replace(policy, schema=None, validation=None, inference_config=None, cache=None)
         return join_responses(self._ask_each(Engine(transport, policy, self.plan([choice])), requests))
 
     def embedding_choice(self) -> ModelChoice:

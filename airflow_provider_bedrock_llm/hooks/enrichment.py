@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.hooks.batch import open_desk
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
+from airflow_provider_bedrock_llm.hooks.observation import JobWatch
 from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.question import Questions
 from airflow_provider_bedrock_llm.jobs.runner import Pace, run_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from airflow_provider_bedrock_llm.core.limiter import RouteBook
     from airflow_provider_bedrock_llm.jobs.manifest import Manifest
@@ -43,7 +44,7 @@ def open_hook(spec: JobSpec) -> BedrockLLMHook:
     )
 
 
-async def run_enrichment(
+def run_enrichment(
     spec: JobSpec,
     hook: BedrockLLMHook,
     *,
@@ -53,8 +54,10 @@ async def run_enrichment(
     drain_seconds: float,
     book: RouteBook | None = None,
     places: asyncio.Semaphore | None = None,
-) -> Manifest:
-    """Run a job on the current event loop until it ends or is told to stop.
+) -> Coroutine[Any, Any, Manifest]:
+    """Run a job until it ends or is told to stop, on the event loop that awaits what this returns.
+
+    Called where the span of the task is the current one: there the span of the job begins.
 
     Args:
         spec: the job.
@@ -69,19 +72,29 @@ async def run_enrichment(
     Raises:
         LLMManagerError: the job cannot go on; see `run_job`.
     """
+    watch = JobWatch(spec, hook, on_progress)
+    return _run(spec, hook, watch, stop, token, Pace(drain_seconds=drain_seconds), book, places)
+
+
+async def _run(
+    spec: JobSpec,
+    hook: BedrockLLMHook,
+    watch: JobWatch,
+    stop: asyncio.Event,
+    token: str,
+    pace: Pace,
+    book: RouteBook | None,
+    places: asyncio.Semaphore | None,
+) -> Manifest:
     open_engine = hook.async_embedding_engine if spec.operation == "embed" else hook.async_engine
     engine, transport = open_engine(spec.parallel, book, places, stop=stop)
     try:
         async with open_desk(hook, spec) as desk:
-            return await run_job(
-                spec,
-                engine,
-                stop=stop,
-                token=token,
-                on_progress=on_progress,
-                pace=Pace(drain_seconds=drain_seconds),
-                desk=desk,
-            )
+            with watch.running():
+                watch.manifest = await run_job(
+                    spec, engine, stop=stop, token=token, on_progress=watch.tell, pace=pace, desk=desk
+                )
+            return watch.manifest
     finally:
         await transport.close()
         await asyncio.to_thread(hook.keep_what_was_learned)

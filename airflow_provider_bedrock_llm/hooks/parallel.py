@@ -1,18 +1,15 @@
-"""The hook's verbs for many requests at once, and what all its requests took."""
+"""The hook's verbs for many requests at once."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
 from airflow_provider_bedrock_llm.core.config import FailureHandlingStrategy, ParallelProcessingConfig
 from airflow_provider_bedrock_llm.core.errors import ConfigurationError, ParallelExecutionError
 from airflow_provider_bedrock_llm.core.parallel_response import ParallelResponse
-from airflow_provider_bedrock_llm.core.retry_stats import RetryStats
 from airflow_provider_bedrock_llm.hooks.arguments import named_requests
 
 if TYPE_CHECKING:
@@ -33,6 +30,7 @@ class ParallelVerbs:
         _parallel_config: ParallelProcessingConfig | None
         async_engine: Any
         keep_what_was_learned: Callable[[], None]
+        send_metrics: Callable[[], None]
 
     def converse_parallel(
         self, requests: Sequence[BedrockConverseRequest], on_response: OnResponse | None = None
@@ -93,29 +91,6 @@ class ParallelVerbs:
         self.keep_what_was_learned()
         return previous_response.merge(response)
 
-    def get_retry_stats(self) -> dict[str, Any]:
-        """What this hook's requests took so far, jobs and streams included.
-
-        Returns:
-            `requests`, `succeeded`, `failed`, `calls`, `retries` (calls after the first of a request), `throttled`,
-            `unanswered_but_perhaps_billed`, `faults` (calls by cause), `features_disabled`, and `routes`: "model id
-            in region" -> calls, succeeded, throttled. Measured, not planned.
-        """
-        with self._counting:
-            return self._retry_stats.to_dict()
-
-    def _count(self, response: BedrockResponse) -> None:
-        with self._counting:
-            self._retry_stats.add(response)
-
-    @cached_property
-    def _retry_stats(self) -> RetryStats:
-        return RetryStats()
-
-    @cached_property
-    def _counting(self) -> threading.Lock:
-        return threading.Lock()
-
     async def _ask_all(
         self,
         named: Mapping[str, BedrockConverseRequest],
@@ -149,6 +124,7 @@ class ParallelVerbs:
             stopped_because = f"on_response raised {type(error).__name__}"
         finally:
             await transport.close()
+            self.send_metrics()
         ended = ParallelResponse.of(named, responses, (time.monotonic() - started) * 1000, stopped_because)
         stops = config.failure_handling_strategy is not FailureHandlingStrategy.CONTINUE_ON_FAILURE
         if callback_errors or (stopped_because and stops):

@@ -1,4 +1,4 @@
-"""How the task of an enrichment job goes: described, approved, run here or deferred, and what came of it reported."""
+"""How the task of an enrichment job goes: described, approved, run here or deferred; `job_end` has what follows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_bedrock_llm.core.errors import (
-    BudgetExceededError,
-    ConfigurationError,
-    JobStoppedError,
-    LLMManagerError,
-)
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
 from airflow_provider_bedrock_llm.hooks.ending import stop_if_ended
 from airflow_provider_bedrock_llm.hooks.enrichment import load_job, open_hook, run_enrichment
 from airflow_provider_bedrock_llm.hooks.estimate import check_prices
 from airflow_provider_bedrock_llm.hooks.outcome import BedrockTaskError, airflow_error, airflow_failure
-from airflow_provider_bedrock_llm.hooks.table_output import check_failures, unwritten_table, write_table
+from airflow_provider_bedrock_llm.hooks.table_output import unwritten_table
 from airflow_provider_bedrock_llm.jobs.dead_letters import job_of_dead_letters
 from airflow_provider_bedrock_llm.jobs.manifest import Manifest
 from airflow_provider_bedrock_llm.jobs.question import request_rows
@@ -31,14 +26,12 @@ from airflow_provider_bedrock_llm.operators.job_description import (
     is_from_database,
     with_rows_of_database,
 )
-from airflow_provider_bedrock_llm.operators.job_mode import (
-    with_mode,
-)
+from airflow_provider_bedrock_llm.operators.job_end import JobEnd
+from airflow_provider_bedrock_llm.operators.job_mode import with_mode
 from airflow_provider_bedrock_llm.operators.links import (
     JOB_URI_KEY,
     BedrockJobLink,
     BedrockModelLink,
-    busiest_route,
     job_page,
 )
 from airflow_provider_bedrock_llm.triggers.parallel import BedrockParallelTrigger
@@ -57,12 +50,10 @@ _SECTION = "bedrock_llm"
 _LOG_EVERY_SECONDS = 5.0
 
 
-class EnrichmentTask(BaseOperator):
+class EnrichmentTask(JobEnd, BaseOperator):
     """What `BedrockParallelOperator` does with its arguments, which are all in that class."""
 
     operator_extra_links = (BedrockJobLink(), BedrockModelLink())
-    answered_by: tuple[str, str] | None = None
-    """Model id and region of most answers, once there are some."""
     _stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     if TYPE_CHECKING:
@@ -201,28 +192,4 @@ class EnrichmentTask(BaseOperator):
             trigger=trigger,
             method_name="execute_complete",
             timeout=seconds + 2 * drain_seconds + 60 if seconds else None,
-        )
-
-    def _finish(self, context: Context, manifest: Manifest) -> dict[str, Any]:
-        """Say how it ended, in the log, in XComs, and as the task's outcome."""
-        self.log.info("%s", manifest.closing_line)
-        self.answered_by = busiest_route(manifest.routes)
-        summary = manifest.summary.to_dict()
-        task_instance = context["ti"]
-        for name in ("output_uri", "counts", "usage", "cost_usd"):
-            task_instance.xcom_push(name, summary[name])
-        if manifest.state == "succeeded" and (manifest.counts.succeeded or not manifest.counts.failed):
-            try:
-                check_failures(manifest, self.accept_failures)
-                write_table(load_job(manifest.job_uri), self.log)
-            except LLMManagerError as error:
-                raise airflow_error(error) from error
-            return summary
-        reason = manifest.error or "every row failed; the output says why"
-        kind = BudgetExceededError if manifest.is_out_of_budget else JobStoppedError
-        raise airflow_error(
-            kind(
-                f"The job {manifest.job_uri} {manifest.state} after {manifest.counts.done} rows: {reason}. "
-                "What was answered is kept: mend the cause and run the task again to ask the rest."
-            )
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
-__all__ = ["airflow_db", "dags_of", "run_dag", "task_result"]
+__all__ = ["airflow_db", "asset_events", "dags_of", "run_dag", "task_result"]
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +71,22 @@ def task_result(run: Any, task_id: str, key: str = "return_value", map_index: in
     return None if row is None else row[0]
 
 
+def asset_events(name: str) -> list[Any]:
+    """The events of an asset, oldest first."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    query = select(AssetEvent).join(AssetModel, AssetModel.id == AssetEvent.asset_id).where(AssetModel.name == name)
+    with create_session() as session:
+        events = list(session.scalars(query.order_by(AssetEvent.id)))
+        session.expunge_all()
+    return events
+
+
 def _keep_serialized(dag: DAG) -> None:
-    """`DAG.test` looks the DAG up in the database, where a scheduler would have put it."""
+    """`DAG.test` looks the DAG up in the database, where a scheduler would have put it; assets too."""
+    from airflow.dag_processing.collection import AssetModelOperation
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
@@ -89,3 +103,7 @@ def _keep_serialized(dag: DAG) -> None:
             session.flush()
         lazy = LazyDeserializedDAG.from_dag(dag)
         SerializedDagModel.write_dag(lazy, bundle_name=bundle, session=session)
+        assets = AssetModelOperation.collect({dag.dag_id: lazy})
+        models = assets.sync_assets(session=session).values()
+        session.flush()
+        assets.activate_assets_if_possible(models, session=session)
