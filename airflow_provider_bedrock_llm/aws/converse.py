@@ -276,6 +276,14 @@ class AsyncEngine(_Dispatcher):
         if isinstance(failover, BedrockResponse):
             return failover
         conversation = Conversation(self.policy, request, failover, self.book)
+        try:
+            return await self._follow(conversation)
+        except NotSentError as error:
+            error.spent = conversation.spent(self._clock())
+            raise
+
+    async def _follow(self, conversation: Conversation) -> BedrockResponse:
+        """Do what the conversation says, to its end."""
         step = conversation.begin(self._clock())
         while True:
             match step:

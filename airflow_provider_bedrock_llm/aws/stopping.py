@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_bedrock_llm.core.response import BedrockResponse
+
 __all__ = ["NotSentError", "raise_if_stopped", "until_stop"]
 
 
 class NotSentError(Exception):
     """A stop came before the next call of a request was sent. The request has no outcome: a later run asks it."""
+
+    spent: BedrockResponse | None = None
+    """What earlier calls of the request have cost; None where they cost nothing."""
 
 
 def raise_if_stopped(stop: asyncio.Event | None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.core.config import ValidationResult
 from airflow_provider_bedrock_llm.core.diagnosis import error_for
-from airflow_provider_bedrock_llm.core.errors import RequestValidationError
+from airflow_provider_bedrock_llm.core.errors import JobStoppedError, RequestValidationError
 from airflow_provider_bedrock_llm.core.failover import Call, Decision, Failover, GiveUp, Progress, Reason, Wait
 from airflow_provider_bedrock_llm.core.faults import Fault, classify
 from airflow_provider_bedrock_llm.core.features import refused_features, without
@@ -148,6 +148,15 @@ class Conversation:
     def give_up(self, now: float) -> BedrockResponse:
         """The deadline passed while the request waited for its turn."""
         return self._failed(GiveUp(Reason.DEADLINE, self._progress.fault), now)
+
+    def spent(self, now: float) -> BedrockResponse | None:
+        """What the request has cost so far, where nothing more of it is sent; None where that is nothing."""
+        if not any(attempt.usage.total_tokens for attempt in self._attempts):
+            return None
+        error = JobStoppedError(
+            "A stop came before the next call of this request, whose earlier answers were unfit. Ask it again."
+        )
+        return self._end(BedrockResponse(success=False, error=error, **self._account(now)))
 
     def _take_failure(self, failure: Failure, now: float, draw: float) -> Step:
         fault = classify(failure, self._policy.retry.retryable_codes)

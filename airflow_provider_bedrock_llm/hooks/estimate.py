@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def route_prices(hook: BedrockLLMHook) -> dict[str, Prices | None]:
-    """What the hook's routes cost, best first, by "model id in region"; None where the catalog has no price."""
-    plan = hook.plan()
-    return {str(route): hook.catalog.prices_for(route.model_id, route.region) for route in plan.routes(plan.regions)}
+    """What the hook's routes cost, best first, by "model id in region"; None where neither list nor catalog says."""
+    plan, policy = hook.plan(), hook.policy()
+    return {str(route): policy.prices_of(route) for route in plan.routes(plan.regions)}
 
 
 def check_prices(spec: JobSpec, hook: BedrockLLMHook) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_bedrock_llm.aws.stopping import NotSentError
 from airflow_provider_bedrock_llm.jobs.keeper import cancel
 from airflow_provider_bedrock_llm.jobs.result import journal_line
 from airflow_provider_bedrock_llm.jobs.truncation import CAUSE, Truncation
@@ -133,9 +134,20 @@ class Asking:
         self._standing.in_flight += 1
         try:
             return await self._engine.ask(request)
+        except NotSentError as stopped:
+            if stopped.spent is not None:
+                self._keep_cost(request, stopped.spent)
+            raise
         finally:
             self._standing.in_flight -= 1
             self._changed.set()
+
+    def _keep_cost(self, request: BedrockConverseRequest, spent: BedrockResponse) -> None:
+        """A stop came between two calls of a request: it has no outcome, but what it has cost was spent."""
+        line = journal_line(self._pending[str(request.request_id)], spent)
+        self._journal.add(line)
+        self._tally.spend(line)
+        self._keeper.note()
 
     async def _watch_halt(self) -> None:
         await self._halt.wait()

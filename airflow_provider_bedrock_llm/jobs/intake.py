@@ -106,7 +106,7 @@ class Intake:
                     self._repeated.add(index)
                 if len(problems) < _SHOWN_PROBLEMS:
                     problems.append(problem)
-        if total == 0 and self._spec.shard is None:
+        if total == 0 and self._spec.shard is None and not self._spec.reads_query:
             raise SourceError(
                 f"The source {self._source.location.uri!r} is empty. Check `source`, and the task that writes it."
             )

@@ -277,9 +277,14 @@ class JobSpec:
         return whole if self.shard is None else ShardOfSource(whole, self.shard, self.id_columns)
 
     @property
+    def reads_query(self) -> bool:
+        """Whether the rows are a query's, kept in the job's folder. A day without new rows is no mistake then."""
+        return self.source_uri is not None and self.source_uri.startswith(f"{self.job_uri}/")
+
+    @property
     def source_folder_uri(self) -> str | None:
         """Where relative paths in rows begin: beside the source. None for rows that come from elsewhere."""
-        if self.source_uri is None or self.source_uri.startswith(f"{self.job_uri}/"):
+        if self.source_uri is None or self.reads_query:
             return None
         is_folder = format_of(self.source_uri) is None and may_name_several(self.source_uri)
         return self.source_uri.rstrip("/") if is_folder and not has_magic(self.source_uri) else _parent(self.source_uri)

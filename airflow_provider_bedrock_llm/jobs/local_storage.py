@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 from glob import glob, has_magic
@@ -13,6 +14,8 @@ from airflow_provider_bedrock_llm.jobs.location import Location, as_output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from typing_extensions import Buffer
 
 __all__ = ["LocalLocation"]
 
@@ -107,21 +110,37 @@ class LocalLocation:
     @contextlib.contextmanager
     def writer(self) -> Iterator[IO[bytes]]:
         """See `Location`. Written aside, synced and renamed."""
+        aside = self._aside()
         with as_output_error(self._setting, self.uri):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            aside = self._aside()
-            try:
-                with aside.open("wb", buffering=_BUFFER_BYTES) as stream:
-                    yield stream
+            file = _CheckedFile(aside, self._setting, self.uri)
+        try:
+            with io.BufferedWriter(file, _BUFFER_BYTES) as stream:
+                yield stream  # what the block raises by itself is not about this file
+                with as_output_error(self._setting, self.uri):
                     stream.flush()
                     os.fsync(stream.fileno())
+            with as_output_error(self._setting, self.uri):
                 aside.replace(self._path)
-            finally:
-                aside.unlink(missing_ok=True)
-            _sync_folder(self._path.parent)
+                _sync_folder(self._path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def _aside(self) -> Path:
         return self._path.with_name(f".{self._path.name}.{secrets.token_hex(6)}.tmp")
+
+
+class _CheckedFile(io.FileIO):
+    """A file whose writes fail as OutputError."""
+
+    def __init__(self, path: Path, setting: str, uri: str) -> None:
+        super().__init__(path, "wb")
+        self._setting = setting
+        self._uri = uri
+
+    def write(self, data: Buffer, /) -> int:
+        with as_output_error(self._setting, self._uri):
+            return super().write(data)
 
 
 def _sync_folder(folder: Path) -> None:

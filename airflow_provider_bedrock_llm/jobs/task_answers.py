@@ -4,7 +4,10 @@ A run copies what the task knows into its own folder before it asks, and gives b
 So a folder stays all that a job needs, and two runs at once only ever add files to the answers of the task:
 
     runs/{job}-{epoch}            a run that has begun: whoever dies before giving back is read there by the next run
-    answers/{job}-{n}.jsonl       what a run gave back, or a rewriting of what many gave
+    answers/{job}-{folder}-{n}.jsonl  what a run gave back, or a rewriting of what many gave
+
+A run is known by where its folder is, and a folder that was deleted and made anew is another one: `{folder}` is drawn
+when it first carries answers, so that what it gives back never takes the place of what the one before it gave.
 
 Rewriting keeps what this run used, half as much again of what it did not, and then deletes the files that it has read,
 and only those: a file that came in between stays, and a run that dies in the middle leaves answers twice, never none.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bedrock_llm.jobs.hash_table import HashSet
@@ -66,7 +70,7 @@ class TaskAnswers:
         for name in self._runs.names():
             if not name.startswith(self._job):
                 runs[name] = self._write_carried(self._lines_of_run(name), f"r{name.replace('-', '')}")
-        note = {"answers": copied, "runs": runs, "lines": lines}
+        note = {"answers": copied, "runs": runs, "lines": lines, "folder": secrets.token_hex(4)}
         self._folder.child(_NOTE).write(json.dumps(note).encode())
 
     def give_back(self, journal: Journal, places: Iterable[int]) -> None:
@@ -80,9 +84,10 @@ class TaskAnswers:
             OutputError: a folder cannot be read or written.
         """
         note = self._note() or {"answers": [], "runs": {}, "lines": 0}
+        label = f"{self._job}-{note.get('folder') or secrets.token_hex(4)}"
         absorbed = {part for parts in note["runs"].values() for part in parts}
         new = [number for number, name in enumerate(journal.parts[:-1]) if _is_new(name, absorbed)]
-        lines = note["lines"] + self._add(f"{self._job}-", (line for _, line in _answers(journal, new)))
+        lines = note["lines"] + self._add(f"{label}-", (line for _, line in _answers(journal, new)))
         for name in note["runs"]:
             if self._has_ended(name):
                 self._runs.child(name).delete()
@@ -90,7 +95,7 @@ class TaskAnswers:
         count = sum(used.add(place) for place in places if place)
         if lines > 2 * count + _FEW_LINES or len(note["answers"]) > _MOST_FILES:
             carried = [number for number, name in enumerate(journal.parts[:-1]) if not _is_new(name, absorbed)]
-            self._add(f"{self._job}-kept-", _worth_keeping(journal, carried, used, int(count * _UNUSED_SHARE)))
+            self._add(f"{label}-kept-", _worth_keeping(journal, carried, used, int(count * _UNUSED_SHARE)))
             for name in note["answers"]:
                 self._answers.child(name).delete()
         for name in self._runs.names():

@@ -98,10 +98,12 @@ def _batch_options(operator: BedrockParallelOperator, spec: JobSpec, hook: Bedro
             "A batch job cannot keep a budget: AWS answers all of it. Leave `budget` out and set approve_above_usd, "
             "or use another mode."
         )
-    if spec.media_columns:
-        raise ConfigurationError(
-            "A batch job cannot take the files of rows (media_columns). Use mode='on_demand' or 'flex' for them."
-        )
+    for setting in ("media_columns", "override_columns", "candidates"):
+        if getattr(spec, setting):
+            raise ConfigurationError(
+                f"A batch job asks one model, without files, so {setting} has no place in it. Leave it out, or use "
+                "mode='on_demand' or 'flex'."
+            )
     connection = hook.connection
     given: dict[str, Any] = {
         "role_arn": operator.batch_role_arn or connection.batch_role_arn or "",

@@ -41,8 +41,9 @@ class BedrockParallelOperator(EnrichmentTask):
             text, lists and structs stay what they are. Templated.
         sql: a SELECT whose rows are the source; with `id_column` they come in its order. The worker streams them into
             the job's folder before the job starts, so triggerers need no database. Each try of the task takes them
-            anew, and asks only for those that changed; while the job still runs elsewhere, its rows stay. Dates become
-            ISO text, decimals numbers, bytes base64 text. Needs the extra `sql`. Templated, also from a `.sql` file.
+            anew, and asks only for those that changed; while the job still runs elsewhere, its rows stay. A query
+            without rows is a job that succeeds without any. Dates become ISO text, decimals numbers, bytes base64 text.
+            Needs the extra `sql`. Templated, also from a `.sql` file.
         table: a table whose rows are the source, instead of `sql`. Templated.
         source_conn_id: the Airflow connection to the database of `sql` or `table`; any whose hook is a `DbApiHook`.
             Templated.

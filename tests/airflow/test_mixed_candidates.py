@@ -261,6 +261,20 @@ def test_a_list_that_is_wrong_fails_before_anything_is_asked(mixed, connected, t
     assert connected.control.stats().calls == 0
 
 
+def test_a_budget_in_dollars_and_the_estimate_go_by_the_prices_of_the_list(mixed, tmp_path, task_instance):
+    summary = run_job(tmp_path, task_instance, mixed, budget=1.0, estimate=True)
+    assert summary["counts"]["succeeded"] == 20
+    estimate = task_instance.xcoms["estimate"]
+    assert 0 < estimate["usd"]["low"] <= estimate["usd"]["high"] < 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"override_columns": {"model": "who"}}], ids=["routed", "by_record"])
+def test_a_mode_that_is_chosen_is_one_that_candidates_have(mixed, tmp_path, task_instance, settings):
+    batch = {"batch_role_arn": "arn:aws:iam::123456789012:role/batch", "batch_s3_uri": "s3://bucket/batch"}
+    run_job(tmp_path, task_instance, mixed, rows=300, mode="auto", least_saving_usd=0.0, **batch, **settings)
+    assert task_instance.xcoms["mode_plan"]["choice"] == "on_demand"
+
+
 def test_nothing_secret_and_no_prompt_is_in_job_json(mixed, openai_server, tmp_path, task_instance):
     run_job(tmp_path, task_instance, mixed, rows=2)
     (description,) = (tmp_path / "jobs").rglob("job.json")

@@ -216,3 +216,22 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "airflow.providers.common.sql.hooks.sql", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'airflow-provider-bedrock-llm\[sql\]'"):
         sql_hook("lake")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("out.jsonl", {}),
+        ("out.parquet", {"keep_columns": ["price"]}),
+        ("out.csv", {"keep_columns": "*"}),
+        ("out", {"keep_columns": ["day"], "partition_by": "day", "output_format": "parquet"}),
+        ("out.jsonl", {"estimate": True, "mode": "auto", "approve_above_usd": 0.01, "budget": 0.01}),
+        ("out.jsonl", {"reuse": "task", "dedupe": True, "accept_failures": 0.0}),
+        ("out.jsonl", {"output_table": "reviews", "output_conn_id": "lake", "output_columns": {"answer": "text"}}),
+    ],
+)
+def test_a_query_without_rows_is_a_job_without_rows(run, reviews, connected, tmp_path, name, settings):
+    output = tmp_path / name
+    summary = run(sql="SELECT * FROM reviews WHERE id < 0", output_uri=str(output), **settings)
+    assert (summary["state"], summary["counts"]["total"], connected.control.stats().calls) == ("succeeded", 0, 0)
+    assert output.exists()

@@ -142,3 +142,13 @@ async def test_a_run_whose_folder_is_gone_does_no_harm(tmp_path):
     calls, manifest = await run(day(tmp_path, 2, rows_of(10)), rows_of(10))
 
     assert (calls, manifest.state) == (10, "succeeded")
+
+
+async def test_a_run_whose_folder_was_deleted_takes_nothing_from_the_task_when_it_gives_back_again(tmp_path):
+    for rows in (rows_of(50), rows_of(51)):
+        await run(day(tmp_path, 1, rows), rows)
+        shutil.rmtree(tmp_path / "run1")
+
+    calls, _ = await run(day(tmp_path, 2, rows_of(51)), rows_of(51))
+
+    assert calls == 0

@@ -171,3 +171,14 @@ def test_local_names_mean_the_same_in_every_process(tmp_path, monkeypatch):
 def test_a_scheme_that_nobody_serves_says_what_to_give():
     with pytest.raises(ConfigurationError, match="work_dir='nosuch://bucket/x' cannot be reached"):
         open_location("nosuch://bucket/x", "work_dir")
+
+
+def test_what_goes_wrong_with_something_else_while_a_file_is_written_is_told_as_it_is(place):
+    def rows():
+        yield b"one"
+        raise ConnectionResetError("the database is away")
+
+    with pytest.raises(ConnectionResetError, match="the database"), place.child("rows").writer() as stream:
+        stream.write(b"".join(rows()))
+
+    assert place.names() == []
