@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -152,6 +153,52 @@ def test_a_damaged_part_says_what_to_delete():
 
     with pytest.raises(OutputError, match=rf"{name}' are damaged at byte 0\. Delete that file"):
         PartReader(journal).line(place)
+
+
+class WatchedJournal(Journal):
+    """Notes which parts are read; where a barrier is set, none of parts 1 to 4 is read before all are asked for."""
+
+    def __init__(self, store, line_bytes, count):
+        folder = store.at("job")
+        super().__init__(folder, take_lease(folder, {}), [])
+        self.read = []
+        self.barrier = None
+        self.places = []
+        for _ in range(count):
+            self.places.append(self.add({"text": "x" * line_bytes}))
+            write_all(self)
+
+    def read_part(self, number):
+        self.read.append(number)
+        if self.barrier is not None and number in range(1, 5):
+            self.barrier.wait(timeout=30)
+        return super().read_part(number)
+
+
+def test_small_parts_are_read_several_at_once_and_each_once():
+    journal = WatchedJournal(MemoryStore(), 10, 40)
+    journal.barrier = threading.Barrier(4)
+
+    with PartReader(journal) as reader:
+        assert all(reader.line(place)["text"] == "x" * 10 for place in journal.places)
+    assert sorted(journal.read) == list(range(40))
+
+    assert [number for number, _ in journal.read_parts(40)] == list(range(40))
+    assert sorted(journal.read) == sorted([*range(40), *range(40)])
+
+
+def test_large_parts_and_parts_out_of_order_are_read_when_they_are_wanted():
+    large = WatchedJournal(MemoryStore(), 3 * 1024 * 1024, 3)
+    with PartReader(large) as reader:
+        reader.line(large.places[0])
+        reader.line(large.places[1])
+    assert large.read == [0, 1]
+
+    small = WatchedJournal(MemoryStore(), 10, 40)
+    backwards = small.places[::-1]
+    with PartReader(small) as reader:
+        assert all(reader.line(place) for place in backwards)
+    assert small.read == list(range(39, -1, -1))
 
 
 def test_usage_of_all_attempts_is_paid_for():
