@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ __all__ = ["check_failures", "unwritten_table", "write_table"]
 
 _RECORD_FILE = "table.json"
 _ROWS_PER_BATCH = 1000
+_QUOTED_VALUE = re.compile(r"""(?<=: )(?:".*|'.*(?= for column ))""", re.DOTALL)
 
 
 def check_failures(manifest: Manifest, accepted: float | None) -> None:
@@ -98,8 +100,13 @@ def write_table(spec: JobSpec, log: logging.Logger | Any) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """Databases say what is wrong in the first line, and quote the row, which is no business of a log, in the next."""
-    return next(iter(str(error).splitlines()), "")
+    """Databases say what is wrong in the first line, and quote the row, which is no business of a log, in the next.
+
+    A value that does not fit its column is quoted in the first one already: `for type integer: "so good"` says
+    PostgreSQL, `Incorrect integer value: 'so good' for column 'stars'` MySQL.
+    """
+    text = str(error)
+    return _QUOTED_VALUE.sub("...", text, count=1).partition("\n")[0]
 
 
 def _is_written(spec: JobSpec) -> bool:

@@ -169,6 +169,14 @@ def test_what_the_database_quotes_of_a_row_does_not_reach_the_log(into_table, da
     assert "Failing row" not in str(refused.value)
 
 
+def test_nor_does_an_answer_that_its_column_does_not_take(into_table, database):
+    database.run(TABLE)
+    with pytest.raises(BedrockTaskError, match="invalid input syntax for type integer") as refused:
+        into_table(output_columns={"mood": "score"})
+    assert "glad" not in str(refused.value)
+    assert "sad" not in str(refused.value)
+
+
 def test_too_many_failures_write_no_table(into_table, database, connected):
     database.run(TABLE)
     connected.control.fail("input_too_long", text="Text <5>.")
