@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, lazy_load_command
 
-from airflow_provider_bedrock_llm.core.errors import LLMManagerError
+from airflow_provider_bedrock_llm.cli_screen import count
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -43,7 +44,7 @@ ROUTE_COMMAND = ActionCommand(
         Arg(("--candidates",), help="a file, a URI of object storage, variable://name or JSON; else the connection's"),
         Arg(("--routing",), help="a strategy, the path of a function as package.module:name, or a rule as JSON"),
         Arg(("--conn-id",), default="bedrock_llm_default", help="the Airflow connection"),
-        Arg(("--max-tokens",), type=int, help="what the answer may have"),
+        Arg(("--max-tokens",), type=count, help="what the answer may have"),
         Arg(("--json",), action="store_true", help="as JSON"),
     ),
 )
@@ -69,7 +70,10 @@ def candidates(args: Namespace) -> None:
     if not rows:
         sys.exit("No model of the catalog fits. Leave out a filter, or look with `airflow bedrock-llm models`.")
     if args.to_file:
-        Path(args.to_file).write_text(text + "\n", encoding="utf-8")
+        try:
+            Path(args.to_file).write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            sys.exit(f"{args.to_file} cannot be written: {error}. Give a file in a folder that is there.")
         print(f"{len(rows)} candidates in {args.to_file}.", file=sys.stderr)  # noqa: T201 - what the command is for
     else:
         print(text)  # noqa: T201 - what the command is for
@@ -103,7 +107,10 @@ def route(args: Namespace) -> None:
 
 
 def _rule(text: str | None) -> Any:
-    return json.loads(text) if text and text.lstrip().startswith("{") else text
+    try:
+        return json.loads(text) if text and text.lstrip().startswith("{") else text
+    except ValueError as error:
+        raise ConfigurationError(f"--routing is not JSON: {error}. Correct it, or give a strategy's name.") from error
 
 
 def _regions(hook: Any, ranking: Any) -> list[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow.cli.cli_config import ActionCommand, Arg, lazy_load_command
 
-from airflow_provider_bedrock_llm.cli_screen import painted, without_logs
-from airflow_provider_bedrock_llm.core.errors import LLMManagerError
+from airflow_provider_bedrock_llm.cli_screen import count, painted, without_logs
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
 from airflow_provider_bedrock_llm.core.request import BedrockConverseRequest, text_message
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _ARGUMENTS = (
     Arg(("--model",), action="append", help="a model to ask, best first; default: those of the connection"),
     Arg(("--region",), action="append", help="a region to call, best first; default: those of the connection"),
     Arg(("--system",), help="the system prompt"),
-    Arg(("--max-tokens",), type=int, help="the longest answer"),
+    Arg(("--max-tokens",), type=count, help="the longest answer"),
     Arg(("--temperature",), type=float, help="0 for the likeliest answer"),
 )
 
@@ -83,6 +83,8 @@ def chat(args: Namespace) -> None:
                 messages.append(text_message(text))
                 try:
                     response = _stream(hook, _request(args, messages), screen)
+                except ConfigurationError:
+                    raise  # which asking again would not mend
                 except LLMManagerError as error:
                     messages.pop()
                     sys.stderr.write(f"{type(error).__name__}: {error}\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import ActionCommand, Arg, lazy_load_command
 
-from airflow_provider_bedrock_llm.cli_screen import without_logs
+from airflow_provider_bedrock_llm.cli_screen import count, without_logs
 from airflow_provider_bedrock_llm.core.errors import LLMManagerError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ESTIMATE_COMMAND = ActionCommand(
         Arg(("--system",), help="the system prompt, likewise"),
         Arg(("--model",), action="append", help="a model to ask, best first; default: those of the connection"),
         Arg(("--region",), action="append", help="a region to call; default: those of the connection"),
-        Arg(("--max-tokens",), type=int, help="the longest answer"),
+        Arg(("--max-tokens",), type=count, help="the longest answer"),
         Arg(("--dedupe",), action="store_true", help="count equal requests once"),
         Arg(("--count-tokens",), action="store_true", help="let Bedrock count a sample, where the model can; free"),
         Arg(("--conn-id",), default="bedrock_llm_default", help="the Airflow connection"),

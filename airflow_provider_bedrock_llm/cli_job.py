@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
 from airflow_provider_bedrock_llm.cli_job_work import EXPORT_COMMAND, RESUME_COMMAND
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
@@ -72,7 +73,10 @@ def _manifest(job_uri: str) -> Any:
     from airflow_provider_bedrock_llm.jobs.manifest import Manifest  # noqa: PLC0415
     from airflow_provider_bedrock_llm.jobs.storage import open_location  # noqa: PLC0415
 
-    found = Manifest.load(open_location(job_uri, "job_uri"))
+    try:
+        found = Manifest.load(open_location(job_uri, "job_uri"))
+    except ConfigurationError as error:
+        sys.exit(str(error))
     if found is None:
         sys.exit(f"There is no job at {job_uri}. Give the job's folder, which holds manifest.json.")
     return found

@@ -99,7 +99,10 @@ def _refresh(args: Namespace) -> None:
             sys.exit(
                 f"What was learned does not fit --max-bytes={args.max_bytes}. Ask fewer regions, or give more room."
             )
-        Path(args.to_file).write_text(text, encoding="utf-8")
+        try:
+            Path(args.to_file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            sys.exit(f"{args.to_file} cannot be written: {error}. Give a file in a folder that is there.")
     for region, cause in sorted(metadata.regions_failed.items()):
         _say(f"{region} gave no models: {cause}")
     _say(f"{len(catalog.list_models())} models, {_in_words(metadata)}.")

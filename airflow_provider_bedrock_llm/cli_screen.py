@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import logging
@@ -12,9 +13,20 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["can_show", "painted", "without_logs"]
+__all__ = ["can_show", "count", "painted", "without_logs"]
 
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "dim": 2}
+
+
+def count(text: str) -> int:
+    """An argument's number of things.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no whole number above 0.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 @contextlib.contextmanager

@@ -85,6 +85,7 @@ class _Caller:
 
     def __init__(self, calls: Calls, read_timeout_seconds: float) -> None:
         self._calls = calls
+        self._keys = {key for call in calls.values() for key in call.keys}
         self._timeout_seconds = read_timeout_seconds
         self._turns = itertools.count()
 
@@ -122,7 +123,10 @@ class _Caller:
         litellm = _litellm()
         seconds = time.monotonic() - started
         name = type(error).__name__
-        text = str(error).removeprefix(f"litellm.{name}: ").removeprefix(f"{name}: ")[:_LONGEST_TEXT_CHARACTERS]
+        text = str(error).removeprefix(f"litellm.{name}: ").removeprefix(f"{name}: ")
+        for key in filter(None, self._keys):
+            text = text.replace(key, "***")  # services quote what they do not like
+        text = text[:_LONGEST_TEXT_CHARACTERS]
         if _never_connected(error):
             kind = FailureKind.CONNECTION_FAILED
         elif isinstance(error, litellm.Timeout):

@@ -11,8 +11,9 @@ Prices are US dollars per million tokens. What a Bedrock entry leaves out, `cand
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -171,18 +172,27 @@ def parse_candidates(data: Any, where: str = "candidates") -> tuple[Candidate, .
     """
     if isinstance(data, (str, bytes)):
         try:
-            data = json.loads(data)
-        except ValueError as error:
+            data = json.loads(data, object_pairs_hook=_each_name_once)
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{where} is not JSON: {error}. Correct it there.") from error
     entries = list(_named_entries(data, where))
     faults = [fault for name, entry in entries for fault in _entry_faults(name, entry)]
-    names = [name for name, _ in entries]
-    faults += [f"{name}: the name is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    times = Counter(name for name, _ in entries)
+    faults += [f"{name}: the name is there twice" for name, count in times.items() if count > 1]
     if not entries:
         faults.append("the list is empty")
     if faults:
         raise candidate_faults(where, faults)
     return tuple(_candidate(name, entry) for name, entry in entries)
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Python would take the last of equal names, and say nothing."""
+    times = Counter(name for name, _ in pairs)
+    twice = [repr(name) for name, count in times.items() if count > 1]
+    if twice:
+        raise ValueError(f"an object has {', '.join(twice)} twice")
+    return dict(pairs)
 
 
 def candidate_faults(where: str, faults: Sequence[str]) -> ConfigurationError:
@@ -247,8 +257,8 @@ def _number_faults(given: Mapping[str, Any]) -> Iterator[str]:
         value = given.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             yield f"{key} is {value!r}, not a number"
-        elif not math.isfinite(value) or value < 0:
-            yield f"{key}={value!r} is not 0 or more"
+        elif not 0 <= value <= sys.float_info.max:
+            yield f"{key}={value!r} is not 0 or more, and finite"
     for key in _COUNTS:
         value = given.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping  # noqa: TC003 - types of public fields
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -79,15 +79,26 @@ class Routing:
             ) from None
         for name in ("capabilities", "modalities", "regions", "services"):
             value = getattr(self, name)
+            if not isinstance(value, Collection) or not all(isinstance(one, str) for one in value):
+                raise ConfigurationError(f"routing has {name}={value!r}. Give a list of texts.")
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         if (self.strategy is RoutingStrategy.FUNCTION) != (self.function is not None):
             raise ConfigurationError(
                 f"routing has strategy={self.strategy.value!r} and function={self.function!r}. Give a function with "
                 "the strategy 'function', and only with it."
             )
-        if any(not math.isfinite(weight) or weight < 0 for weight in self.weights.values()):
-            raise ConfigurationError(f"routing has weights={dict(self.weights)}. Give weights of 0 or more.")
-        if self.max_request_usd is not None and not self.max_request_usd > 0:
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        weights: Any = self.weights
+        if not isinstance(weights, Mapping) or not all(_is_number(one, least=0) for one in weights.values()):
+            raise ConfigurationError(f"routing has weights={weights!r}. Give an object of name -> 0 or more.")
+        if not isinstance(self.failover, bool):
+            raise ConfigurationError(f"routing has failover={self.failover!r}. Give true or false.")
+        expected: Any = self.expected_output_tokens
+        if not isinstance(expected, int) or not _is_number(expected, least=1):
+            raise ConfigurationError(f"routing has expected_output_tokens={expected!r}. Give a whole number above 0.")
+        if self.max_request_usd is not None and not (_is_number(self.max_request_usd) and self.max_request_usd > 0):
             raise ConfigurationError(
                 f"routing has max_request_usd={self.max_request_usd!r}. Give more than 0, or None."
             )
@@ -124,3 +135,8 @@ class Routing:
             for name, value in plain.items()
             if name == "strategy" or (value and value != standard[name].default) or value is False
         }
+
+
+def _is_number(value: Any, *, least: float = 0) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and least <= value <= sys.float_info.max

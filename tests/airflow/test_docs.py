@@ -15,6 +15,7 @@ from harness.command_line import run
 from harness.documentation import blocks_of
 from harness.media_files import make_png
 
+from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 from airflow_provider_bedrock_llm.jobs.storage import open_location
 
 __all__ = ["airflow_db"]
@@ -82,6 +83,19 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, airflow_db, desk):
             finished = run_dag(dag)
             states = {one.task_id: str(one.state) for one in finished.get_task_instances()}
             assert finished.state == "success", (block.line, states)
+
+
+def test_the_routing_function_of_the_page_chooses(desk, monkeypatch):
+    (block,) = (block for block in BLOCKS["routing"] if "def choose(" in block.code)
+    (desk / "my_routers.py").write_text(block.code)
+    monkeypatch.syspath_prepend(desk)
+    candidates = {
+        "cheap": {"service": "Bedrock", "model": "amazon.nova-micro-v1:0"},
+        "roomy": {"service": "Bedrock", "model": "amazon.nova-pro-v1:0"},
+    }
+    hook = BedrockLLMHook(candidates=candidates, routing="my_routers:choose")
+    assert hook.route("short").models == ("cheap", "roomy")
+    assert hook.route("long " * 300).models == ("roomy", "cheap")
 
 
 @pytest.mark.parametrize(

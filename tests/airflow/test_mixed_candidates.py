@@ -97,6 +97,13 @@ def test_the_engine_alone_retries_and_its_errors_name_the_service(mixed, openai_
     assert len(openai_server.bodies) == len(raised.value.attempts) == calls
 
 
+def test_a_key_that_a_service_quotes_is_not_repeated(mixed, openai_server):
+    openai_server.replies = [(401, f"Incorrect API key provided: {openai_server.key}.")]
+    with pytest.raises(AuthenticationError, match="Incorrect API key") as raised:
+        BedrockLLMHook(candidates=mixed, routing=only("qwen")).converse(HELLO)
+    assert openai_server.key not in f"{raised.value}{raised.value.to_dict()}"
+
+
 def test_a_passing_failure_is_retried(mixed, openai_server):
     openai_server.replies = [(429, "slow down"), (503, "busy"), "at last"]
     response = BedrockLLMHook(candidates=mixed, retry_config=QUICK, routing=only("qwen")).converse(HELLO)

@@ -75,10 +75,22 @@ def test_every_fault_is_named_with_its_entry_in_one_error():
     assert "right:" not in text
 
 
-@pytest.mark.parametrize("data", [{}, [], "{}", 5, "no json", None])
+@pytest.mark.parametrize("data", [{}, [], "{}", 5, "no json", None, "[" * 100_000, b"\xff{"])
 def test_what_is_no_list_is_refused(data):
     with pytest.raises(ConfigurationError):
         parse_candidates(data)
+
+
+def test_a_price_is_a_number_that_a_computer_can_count_with():
+    for price in ("NaN", "1e999", "1" + "0" * 400):
+        with pytest.raises(ConfigurationError, match=r"a: input_price=.* is not 0 or more, and finite"):
+            parse_candidates(f'{{"a": {{"service": "Bedrock", "model": "m", "input_price": {price}}}}}')
+
+
+def test_json_that_has_a_name_twice_does_not_lose_the_first():
+    entry = json.dumps(NOVA)
+    with pytest.raises(ConfigurationError, match="an object has 'a' twice"):
+        parse_candidates(f'{{"a": {entry}, "a": {entry}}}')
 
 
 def test_a_name_may_be_there_once():
