@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from glob import has_magic
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -75,13 +76,13 @@ def job_lineage(
     inputs: list[Dataset] = [] if source_uri is None else [InputDataset(*dataset_name(source_uri))]
     job_facets: dict[str, Any] = {}
     if source_query is not None:
-        inputs += _tables(*source_query).inputs
+        inputs += _tables(*source_query)[0]
         job_facets["sql"] = sql_job.SQLJobFacet(query=source_query[1])
     uris = [uri for uri in (output_uri, dead_letter_uri) if uri is not None]
     outputs: list[Dataset] = [OutputDataset(*dataset_name(uri)) for uri in uris]
     if output_table is not None:
         conn_id, table = output_table
-        outputs += _tables(conn_id, f"INSERT INTO {table} VALUES (1)").outputs  # noqa: S608 - parsed, never run
+        outputs += _tables(conn_id, f"INSERT INTO {table} VALUES (1)")[1]  # noqa: S608 - parsed, never run
     run_facets: dict[str, Any] = {}
     if manifest is not None:
         run_facets["bedrock_llm"] = _run_facet(manifest)
@@ -122,15 +123,27 @@ def _run_facet(manifest: Manifest) -> BedrockJobRunFacet:
     )
 
 
-def _tables(conn_id: str, sql: str) -> OperatorLineage:
-    """The tables of a statement, read from its text alone."""
+def _tables(conn_id: str, sql: str) -> tuple[list[Dataset], list[Dataset]]:
+    """The tables that a statement reads and writes, read from its text alone."""
     hook = sql_hook(conn_id)
     connection = hook.get_connection(conn_id)
-    database, schema = hook.get_openlineage_database_info(connection), hook.get_openlineage_default_schema()
+    database, schema = hook.get_openlineage_database_info(connection), None
     if database is None:  # a database that OpenLineage has no rule for, such as SQLite
         port = f":{connection.port}" if connection.port else ""
-        database, schema = DatabaseInfo(scheme=connection.conn_type, authority=f"{connection.host or ''}{port}"), None
-    parser = SQLParser(dialect=hook.get_openlineage_database_dialect(connection), default_schema=schema)
-    return parser.generate_openlineage_metadata_from_sql(
-        sql=sql, hook=hook, database_info=database, database=database.database, use_connection=False
+        database = DatabaseInfo(scheme=connection.conn_type, authority=f"{connection.host or ''}{port}")
+    else:
+        # Some hooks ask the database, which may be away by now: then tables are named as the statement names them.
+        with contextlib.suppress(Exception):
+            schema = hook.get_openlineage_default_schema()
+    dialect = hook.get_openlineage_database_dialect(connection)
+    found = SQLParser(dialect, schema).parse(sql)
+    namespace = SQLParser.create_namespace(database)
+
+    def named(table: Any) -> str:
+        name = ".".join(filter(None, (table.database or database.database, table.schema, table.name)))
+        return name.upper() if database.is_uppercase_names else name
+
+    return (
+        [InputDataset(namespace, named(table)) for table in found.in_tables],
+        [OutputDataset(namespace, named(table)) for table in found.out_tables],
     )
