@@ -1,4 +1,4 @@
-"""What was paid for already: read back from the journal, in a few microseconds and some 60 bytes a record."""
+"""What was paid for already: read back from the journal, in a few microseconds and some 40 bytes a record."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class BedrockParallelTrigger(BaseTrigger):
         """Run the job in the process's own loop; one event at its end, with counts and URIs only."""
         try:
             spec = await asyncio.to_thread(load_job, self.job_uri)
-            hook = open_hook(spec)
+            hook = await asyncio.to_thread(open_hook, spec)  # which may read the head of the source
             await hook.prefetch()
             self._hook_of_batch = hook if spec.batch is not None else None
             while True:
