@@ -124,7 +124,8 @@ class LocalLocation:
                 aside.replace(self._path)
                 _sync_folder(self._path.parent)
         finally:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder may be gone; what matters was raised above
+                aside.unlink()
 
     def _aside(self) -> Path:
         return self._path.with_name(f".{self._path.name}.{secrets.token_hex(6)}.tmp")
