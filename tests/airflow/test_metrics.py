@@ -23,7 +23,10 @@ from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics import stats_utils
 
-stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
+if hasattr(stats, "initialize"):
+    stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
+else:  # Airflow 3.2
+    stats.Stats.initialize(factory=stats_utils.get_stats_factory(stats.Stats))
 
 from airflow_provider_bedrock_llm import BedrockLLMHook, text_message
 from airflow_provider_bedrock_llm.core.config import RetryConfig
