@@ -50,7 +50,7 @@ _SECTION = "bedrock_llm"
 _LOG_EVERY_SECONDS = 5.0
 
 
-class EnrichmentTask(JobEnd, BaseOperator):
+class EnrichmentTask(BaseOperator, JobEnd):  # BaseOperator first, else mapped tasks have None for inlets
     """What `BedrockParallelOperator` does with its arguments, which are all in that class."""
 
     operator_extra_links = (BedrockJobLink(), BedrockModelLink())
