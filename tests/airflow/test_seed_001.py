@@ -5,15 +5,15 @@ Lines without a test here, and why, stand in docs/routing.md.
 
 from __future__ import annotations
 
-import argparse
 import json
+import re
 from pathlib import Path
 
 import pytest
-from airflow.cli.cli_parser import _add_command
+from harness.command_line import run as command_line
+from harness.openai_server import openai_server
 from harness.task import connect
 
-from airflow_provider_bedrock_llm.cli import get_cli_commands
 from airflow_provider_bedrock_llm.core.candidates import parse_candidates
 from airflow_provider_bedrock_llm.core.config import Boto3Config, RetryConfig
 from airflow_provider_bedrock_llm.core.errors import (
@@ -25,6 +25,8 @@ from airflow_provider_bedrock_llm.core.errors import (
 from airflow_provider_bedrock_llm.core.request import text_message
 from airflow_provider_bedrock_llm.hooks.bedrock_llm import BedrockLLMHook
 
+__all__ = ["openai_server"]
+
 DATA = Path(__file__).parents[2] / "dags_examples" / "data"
 HELLO = [text_message("hello")]
 NOVA = {"service": "Bedrock", "model": "amazon.nova-lite-v1:0"}
@@ -33,15 +35,6 @@ LISTS = sorted(DATA.glob("candidates_*.json"))
 
 def ask(entry=NOVA, *, name="one", messages=HELLO, hook=None, **fields):
     return BedrockLLMHook(candidates={name: entry}, **(hook or {})).converse(messages, **fields)
-
-
-def command_line(*words):
-    parser = argparse.ArgumentParser(prog="airflow")
-    commands = parser.add_subparsers(required=True)
-    for command in get_cli_commands():
-        _add_command(commands, command)
-    args = parser.parse_args(["bedrock-llm", *words])
-    return args.func(args)
 
 
 def without_connection(endpoint, monkeypatch):
@@ -115,12 +108,24 @@ def test_2_5_and_9_1_every_family_has_an_example_that_is_right(connected, family
     assert hook.route("hello", routing={"strategy": "fixed"}).candidate.is_bedrock
 
 
-def test_3_1_to_3_6_a_call_gives_text_tokens_and_time(connected):
-    response = ask()
-    assert response.get_content()
-    assert response.usage.input_tokens > 0
-    assert response.usage.output_tokens > 0
-    assert response.total_duration_ms > 0
+def test_3_1_the_runtime_api_is_asked(connected):
+    ask()
+    assert connected.control.stats().by_operation == {"Converse": 1}
+
+
+def test_3_3_the_text_is_taken_from_the_response(connected):
+    assert ask(messages=[text_message("one two three")]).get_content().startswith("You wrote 3 words")
+
+
+def test_3_5_tokens_are_those_that_aws_counted(connected):
+    usage, counted = ask().usage, connected.control.stats()
+    assert (usage.input_tokens, usage.output_tokens) == (counted.input_tokens, counted.output_tokens)
+    assert usage.total_tokens > 0
+
+
+def test_3_6_the_time_of_the_response_is_measured(connected):
+    connected.control.latency(0.2)
+    assert ask().total_duration_ms >= 200
 
 
 def test_3_4_and_4_5_invalid_credentials_have_what_aws_said(endpoint, monkeypatch):
@@ -158,7 +163,7 @@ def test_6_1_and_6_2_prices_of_the_list_decide_and_are_charged(connected):
     assert response.cost_usd == pytest.approx(response.usage.total_tokens * 9 / 1e6)
 
 
-def test_6_3_to_6_5_feature_and_size_and_price_are_part_of_what_is_embedded():
+def test_6_3_and_6_4_and_6_5_feature_and_size_and_price_are_part_of_what_is_embedded():
     entry = {**NOVA, "feature": "reads tables", "size": "7B", "input_price": 1, "output_price": 2}
     (one,) = parse_candidates({"one": entry})
     assert all(told in one.description for told in ("reads tables", "Bedrock", "7B", "2.0"))
@@ -182,6 +187,16 @@ def test_7_5_a_region_without_the_model_is_named(connected):
         BedrockLLMHook(candidates={"one": {**NOVA, "model": "meta.llama3-1-405b-instruct-v1:0"}}).route("hello")
     with pytest.raises(ModelAccessError, match="us-east-1 does not know the model"):
         ask({**NOVA, "model": "amazon.titan-text-express-v1"})
+
+
+def test_8_1_entries_of_other_services_go_on_working(connected, openai_server, monkeypatch):
+    connect(monkeypatch, "nvidia_default", conn_type="http", login="", password=openai_server.key)
+    other = {"service": "NVIDIA", "model": "qwen/qwen2.5-7b-instruct", "input_price": 1, "output_price": 1}
+    listed = {"nova": NOVA, "qwen": {**other, "api_endpoint": openai_server.url}}
+    hook = BedrockLLMHook(candidates=listed)
+    answers = {name: hook.converse(HELLO, routing={"strategy": "fixed", "candidate": name}) for name in listed}
+    assert all(answer.success and answer.get_content() for answer in answers.values())
+    assert answers["qwen"].model_used == "qwen/qwen2.5-7b-instruct"
 
 
 def test_8_2_api_keys_may_hold_bedrocks_credentials(endpoint, monkeypatch):
@@ -228,18 +243,26 @@ def test_candidates_makes_a_list_that_is_right(capsys, connected):
     assert BedrockLLMHook(candidates=text).route("hello").candidate.service == "Bedrock"
 
 
-def test_10_4_calls_are_told_with_model_region_tokens_and_time(connected, task_instance):
+def test_10_4_calls_are_logged_with_model_region_tokens_and_time(connected, task_instance, caplog, capsys):
     from airflow_provider_bedrock_llm.operators.converse import BedrockConverseOperator
 
     BedrockConverseOperator(task_id="t", prompt="hello", candidates={"one": NOVA}).execute({"ti": task_instance})
-    assert task_instance.xcoms["model"] == "amazon.nova-lite-v1:0"
-    assert task_instance.xcoms["region"] == "us-east-1"
-    assert task_instance.xcoms["usage"]["inputTokens"] > 0
+    told = caplog.text + capsys.readouterr().out
+    tokens = task_instance.xcoms["usage"]
+    spent = rf"{tokens['inputTokens']} tokens in, {tokens['outputTokens']} out"
+    assert re.search(rf"amazon\.nova-lite-v1:0 in us-east-1 answered .* in \d+ ms: {spent}", told)
 
 
-def test_10_1_and_10_5_check_says_ok_or_not(connected, capsys):
+def test_10_1_and_10_5_check_says_ok(connected, capsys):
     command_line("check")
     assert "✓ credentials" in capsys.readouterr().out
+
+
+def test_10_5_check_says_what_failed(connected, capsys):
+    connected.control.fail("expired_token")
+    with pytest.raises(SystemExit):
+        command_line("check")
+    assert "✗ us-east-1: the credentials have expired" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
