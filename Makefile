@@ -31,7 +31,7 @@ venv: $(VENV)/.ready ## the virtual environment .venv, with the tested set of pa
 demo: venv ## a real Airflow enriches 3,708 reviews through a local Bedrock endpoint
 	@$(BIN)/python .tools/demo.py
 
-bench: venv ## what it costs: calls beside bare aiobotocore and boto3 in threads, jobs, the catalog; minutes
+bench: venv ## what it costs: calls beside bare aiobotocore and boto3 in threads, jobs of a million rows, the catalog; an hour
 	@for each in $(BENCHES); do echo "== $$each"; PYTHONPATH=tests $(BIN)/python -m $$each || exit 1; done
 
 test: lint test-bare test-fast test-processes ## everything

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 - types of public arguments
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_bedrock_llm.aws.rounds import Rounds
 from airflow_provider_bedrock_llm.aws.stopping import NotSentError, raise_if_stopped, until_stop
 from airflow_provider_bedrock_llm.aws.waiting import AsyncLines, GuardedBook, ThreadQueues
 from airflow_provider_bedrock_llm.core.config import LoadBalancingStrategy, RegionOrder
@@ -261,6 +262,7 @@ class AsyncEngine(_Dispatcher):
         self._refreshing = asyncio.Lock()
         self._refreshed_at = float("-inf")
         self._lines = AsyncLines(self.book, clock, sleep)
+        self._rounds = Rounds()
         self._places = places
 
     async def ask(self, request: BedrockConverseRequest) -> BedrockResponse:
@@ -302,6 +304,7 @@ class AsyncEngine(_Dispatcher):
             return wire
         try:
             outcome = await self._in_time(conversation, self._transport.send(wire))
+            await self._rounds.wait()
         except BaseException:
             self._abandon(conversation, call)
             raise

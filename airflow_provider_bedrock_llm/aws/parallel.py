@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_provider_bedrock_llm.aws.rounds import Rounds
 from airflow_provider_bedrock_llm.aws.stopping import NotSentError
 from airflow_provider_bedrock_llm.core.fanout import Fanout
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_bedrock_llm.core.response import BedrockResponse
 
 __all__ = ["Asks", "ask_all"]
-
-_LONGEST_TURN_SECONDS = 0.02
 
 
 class Asks(Protocol):
@@ -57,11 +56,11 @@ async def ask_all(
     fanout = Fanout(config)
     window = _Window(next_batch, config.max_concurrent_requests if config.enable_request_prioritization else 0)
 
-    turns = _Turns()
+    rounds = Rounds()
 
     async def work() -> None:
         while not (stop and stop.is_set()):
-            await turns.wait()
+            await rounds.wait()
             request = await window.take() if fanout.stopped_because is None else None
             if request is None or fanout.stopped_because is not None or (stop and stop.is_set()):
                 return
@@ -95,29 +94,6 @@ async def ask_all(
     if stop and stop.is_set() and not window.is_exhausted:
         fanout.stop("a stop was asked for")
     return fanout
-
-
-class _Turns:
-    """Lets the loop see to its timers and sockets in between, however many requests could start at once.
-
-    To render, sign and send one takes half a millisecond; two hundred in a row, as at the start or when answers come
-    all together, would be a tenth of a second in which nothing else on the loop gets on.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        self._next: asyncio.Handle | None = None
-
-    async def wait(self) -> None:
-        """Go on in the loop's next round when this one is long already."""
-        while self._loop.time() - self._began > _LONGEST_TURN_SECONDS:
-            if self._next is None:
-                self._next = self._loop.call_soon(self._begin)
-            await asyncio.sleep(0)
-
-    def _begin(self) -> None:
-        self._began, self._next = self._loop.time(), None
 
 
 class _Window:

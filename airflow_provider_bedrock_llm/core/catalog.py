@@ -71,6 +71,7 @@ class Catalog:
     generated_at: str | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
     _cards: dict[str, ModelCard] = field(default_factory=dict, init=False, repr=False)
+    _prices: dict[tuple[str, str], Prices | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], *, verify: bool = True) -> Catalog:
@@ -210,8 +211,11 @@ class Catalog:
 
     def prices_for(self, sent_id: str, region: str) -> Prices | None:
         """What a request costs that was sent under this id, profile id or ARN to this region; None: not known."""
-        card = self.card(sent_id)
-        return None if card is None else card.prices_for(sent_id, region)
+        key = sent_id, region
+        if key not in self._prices:  # asked after every call, always for the same few routes
+            card = self.card(sent_id)
+            self._prices[key] = None if card is None else card.prices_for(sent_id, region)
+        return self._prices[key]
 
     @property
     def regions(self) -> frozenset[str]:

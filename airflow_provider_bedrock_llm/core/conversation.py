@@ -61,6 +61,7 @@ class Conversation:
         "_extra",
         "_extra_model",
         "_failover",
+        "_fits",
         "_input_tokens",
         "_policy",
         "_progress",
@@ -81,6 +82,7 @@ class Conversation:
         self._extra: list[Mapping[str, Any]] = []
         self._extra_model = ""
         self._dropped: dict[str, str] = {}
+        self._fits: dict[int, FittedParams] = {}
         self._refused: dict[tuple[str, str], dict[str, str]] = {}
         self._sent: Mapping[str, Any] = {}
         self._input_tokens: int | None = None
@@ -253,10 +255,16 @@ class Conversation:
 
     def _problems(self) -> list[str]:
         """What one of the models is known not to take, said before the first is asked: a failover must not find out."""
-        choices = {id(route.choice): route for route in self._failover.routes}
+        choices = {id(route.choice): route for route in reversed(self._failover.routes)}
         return [problem for route in choices.values() for problem in self._fitted(route).problems]
 
     def _fitted(self, route: Route) -> FittedParams:
+        key = id(route)  # the failover keeps its routes as long as this
+        if key not in self._fits:
+            self._fits[key] = self._fit(route)
+        return self._fits[key]
+
+    def _fit(self, route: Route) -> FittedParams:
         params = self._request.converse_params(route.model_id)
         inference = {
             **(self._policy.inference_config or {}),
@@ -271,7 +279,7 @@ class Conversation:
 
     def _params(self, route: Route, now: float) -> dict[str, Any]:
         fitted = self._fitted(route)
-        params = fitted.params
+        params = dict(fitted.params)
         self._dropped = dict.fromkeys(fitted.dropped, "the model does not take it")
         refused = {**self._policy.features.refused(route.key, now), **self._refused.get(route.key, {})}
         refused = {feature: said for feature, said in refused.items() if self._may_drop(feature)}

@@ -43,7 +43,7 @@ class PaceShape:
 
     first_burst: float | None = 30.0
     first_per_second: float = 120.0
-    first_growth: float = 1.0
+    first_growth: float = 2.0
     bucket_seconds: float = 0.5
     is_full_bucket: bool = False
     first_cut: float = 0.5

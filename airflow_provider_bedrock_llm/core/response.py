@@ -193,8 +193,8 @@ class BedrockResponse(ConverseAnswer):
     @property
     def usage(self) -> Usage:
         """Tokens of every answer that was paid for, rejected ones included."""
-        total = Usage()
-        for attempt in self.attempts:
+        total = self.attempts[0].usage if self.attempts else Usage()
+        for attempt in self.attempts[1:]:
             total += attempt.usage
         return total
 

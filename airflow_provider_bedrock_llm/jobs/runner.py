@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
+from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_provider_bedrock_llm.core.errors import LeaseLostError, LLMManagerError, OutputError
@@ -239,6 +241,7 @@ class JobRunner:
             from airflow_provider_bedrock_llm.aws import parallel  # noqa: PLC0415 - only who calls needs it
 
             ask_all = parallel.ask_all
+        _spare_what_is_loaded()
         asking = Asking(self._spec, self._engine, self._intake, self._journal, self._keeper, self._standing, self._halt)
         return await asking.run(ask_all, self._pace.drain_seconds)
 
@@ -305,3 +308,13 @@ class JobRunner:
 
     def _write_manifest(self, manifest: Manifest) -> None:
         self._spec.folder.child(MANIFEST_FILE).write(manifest.to_json())
+
+
+@cache
+def _spare_what_is_loaded() -> None:
+    """Leave what is loaded by now out of garbage collections, once per process.
+
+    To go through everything that Airflow has loaded holds up every thread for a sixth of a second, several times a
+    minute while a job makes and drops objects; and next to nothing of it is ever garbage.
+    """
+    gc.freeze()

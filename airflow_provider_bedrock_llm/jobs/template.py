@@ -65,6 +65,7 @@ class PromptTemplate:
         try:
             tree = _ENVIRONMENT.parse(text)
             self._template = _ENVIRONMENT.from_string(text)
+            self._template.globals = dict(self._template.globals)  # not a ChainMap, which each record would go through
         except JinjaError as error:
             line = getattr(error, "lineno", None)
             where = f" (line {line} of it)" if line else ""

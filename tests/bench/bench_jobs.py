@@ -1,10 +1,11 @@
 """What a job costs beside its calls: records per second, CPU, memory, resume, journal, blocks of the event loop.
 
-    python -m tests.bench.bench_jobs [--records 10000 1000000] [--http-records 10000]
+    python -m tests.bench.bench_jobs [--records 10000 1000000] [--in-process 10000 1000000]
 
-Each run is a process of its own. Two engines answer: the package's own over HTTP, against the local endpoint in
-another process; and one inside the job's process, which spares the HTTP of a million calls and leaves what the job
-itself costs. A resume is what the process of a later runner does where all answers but the last 100 are there.
+Each run is a process of its own, and the local endpoint, which answers over HTTP, another one: a million records take
+a quarter of an hour at each latency. On demand an engine inside the job's process answers as well, which spares the
+HTTP and leaves what the job itself costs. A resume is what the process of a later runner does where all answers but
+the last 100 are there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from airflow_provider_bedrock_llm.jobs.job import JobSpec
 from airflow_provider_bedrock_llm.jobs.runner import run_job
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 SCHEMA = {
     "type": "object",
@@ -247,7 +248,7 @@ def in_process(*arguments: Any) -> dict[str, float]:
         return pool.apply(run_here, arguments)
 
 
-def measure(load: Load, *, resumes: bool) -> tuple[dict[str, float], dict[str, float] | None]:
+def measure(load: Load) -> tuple[dict[str, float], dict[str, float]]:
     """Run a job of a load and print it; then its last hundred answers are lost, and another process goes on."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -265,8 +266,6 @@ def measure(load: Load, *, resumes: bool) -> tuple[dict[str, float], dict[str, f
             flush=True,
         )
         whole["over_bare_ms"] = over
-        if not resumes:
-            return whole, None
         (folder / "job" / "output.jsonl").unlink()
         cut_last_lines(results, LEFT)
         again = in_process("whole", load, job_json)
@@ -292,11 +291,11 @@ def cut_last_lines(results: Path, count: int) -> None:
             return
 
 
-def measure_over_http(sizes: Sequence[int]) -> list[dict[str, float]]:
-    """Against the local endpoint, in a process of its own."""
+@contextmanager
+def endpoint_at(latency_seconds: float) -> Iterator[str]:
+    """The local endpoint in a process of its own, and a connection to it in the environment; yields its URL."""
     from airflow_provider_bedrock_llm.local import LocalEndpoint
 
-    found = []
     with LocalEndpoint.spawn() as endpoint, tempfile.TemporaryDirectory() as home:
         extra = {"endpoint_url": endpoint.url, "region_name": "us-east-1"}
         connection = {"conn_type": "bedrockllm", "login": "AKIDLOCALEXAMPLE", "password": "local", "extra": extra}
@@ -308,19 +307,50 @@ def measure_over_http(sizes: Sequence[int]) -> list[dict[str, float]]:
                 "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             }
         )
-        for records in sizes:
-            for latency_seconds in (0.0, LATENCY_SECONDS):
-                endpoint.control.latency(latency_seconds)
-                load = Load(records, latency_seconds, endpoint.url)
-                found.append(measure(load, resumes=not latency_seconds)[0])
+        endpoint.control.latency(latency_seconds)
+        yield endpoint.url
+
+
+def measure_all(sizes: Sequence[int], *, over_http: bool) -> dict[Load, tuple[dict[str, float], dict[str, float]]]:
+    found = {}
+    for records in sizes:
+        for latency_seconds in (0.0, LATENCY_SECONDS):
+            with endpoint_at(latency_seconds) if over_http else nullcontext() as url:
+                load = Load(records, latency_seconds, url)
+                found[load] = measure(load)
     return found
+
+
+def print_aims(found: Mapping[Load, tuple[dict[str, float], dict[str, float]]]) -> None:
+    """What was measured beside what was aimed for, the worst of each."""
+    most = max(load.records for load in found)
+    wholes = {load: whole for load, (whole, _) in found.items()}
+    peaks = {load: whole["peak_mb"] for load, whole in wholes.items()}
+    growth = max(
+        peaks[large] / peaks[small]
+        for large in peaks
+        for small in peaks
+        if large.records >= small.records and large.latency_seconds == small.latency_seconds
+    )
+    resumes = [again for load, (_, again) in found.items() if load.records == most]
+    block_ms, collection_ms, over_ms = (
+        max(whole[name] for whole in wholes.values()) for name in ("block_ms", "collection_ms", "over_bare_ms")
+    )
+    print(
+        f"Peak RSS grows to {growth:.2f} times that of the smallest job (aim: 1.2), to {max(peaks.values()):.0f} MB "
+        f"(aim: under 400); {max(again['peak_mb'] for again in resumes):.0f} MB where all but {LEFT} are read back.\n"
+        f"Resume scan of {most:,}: {max(again['scan_seconds'] for again in resumes):.1f} s (aim: under 15).\n"
+        f"CPU over the bare parallel path: at most {over_ms:.3f} ms a record (aim: under 0.4).\n"
+        f"Longest block of the loop: {block_ms:.0f} ms (aim: under 100), and a garbage collection of "
+        f"{collection_ms:.0f} ms."
+    )
 
 
 def main() -> None:
     """Print the table, and what it says of the aims."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, nargs="+", default=[10_000, 1_000_000], help="in process")
-    parser.add_argument("--http-records", type=int, nargs="*", default=[10_000], help="over HTTP")
+    parser.add_argument("--records", type=int, nargs="+", default=[10_000, 1_000_000], help="over HTTP")
+    parser.add_argument("--in-process", type=int, nargs="*", default=[], help="without HTTP")
     options = parser.parse_args()
     print(f"Jobs: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     print(
@@ -328,27 +358,9 @@ def main() -> None:
         "  journal  longest block ms: wall, CPU, collection",
         flush=True,
     )
-    found = measure_over_http(options.http_records)
-    peaks, resumed = {}, {}
-    for records in options.records:
-        for latency_seconds in (0.0, LATENCY_SECONDS):
-            whole, again = measure(Load(records, latency_seconds), resumes=not latency_seconds)
-            found.append(whole)
-            if again is not None:
-                peaks[records], resumed[records] = whole["peak_mb"], again
-    least, most = min(peaks), max(peaks)
-    print(
-        f"Peak RSS in process at {most:,} is {peaks[most] / peaks[least]:.2f} times that at {least:,} (aim: 1.2), and "
-        f"{resumed[most]['peak_mb'] / resumed[least]['peak_mb']:.2f} times where all but {LEFT} are read back; the "
-        f"most is {max(peaks[most], resumed[most]['peak_mb']):.0f} MB (aim: under 400)."
-    )
-    block_ms, collection_ms = (max(one[name] for one in found) for name in ("block_ms", "collection_ms"))
-    print(
-        f"Resume scan of {most:,}: {resumed[most]['scan_seconds']:.1f} s (aim: under 15). "
-        f"CPU over the bare parallel path: at most {max(one['over_bare_ms'] for one in found):.3f} ms a record "
-        f"(aim: under 0.4). Longest block of the loop: {block_ms:.0f} ms "
-        f"(aim: under 100), not counting Python's garbage collection of up to {collection_ms:.0f} ms."
-    )
+    for sizes, over_http in ((options.records, True), (options.in_process, False)):
+        if sizes:
+            print_aims(measure_all(sizes, over_http=over_http))
 
 
 if __name__ == "__main__":
