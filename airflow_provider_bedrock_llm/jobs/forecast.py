@@ -21,7 +21,7 @@ from airflow_provider_bedrock_llm.jobs.journal import Journal
 from airflow_provider_bedrock_llm.jobs.lease import Lease
 from airflow_provider_bedrock_llm.jobs.ledger import read_ledger
 from airflow_provider_bedrock_llm.jobs.question import Questions
-from airflow_provider_bedrock_llm.jobs.record import Record
+from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
 from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def forecast(
 
     Raises:
         SourceError: the source cannot be read.
+        TemplateError: not one record that was looked at can be asked.
         OutputError: the journal cannot be read.
     """
     tally = Tally()
@@ -71,8 +72,7 @@ def forecast(
         reused, asked = _look_through(intake, sample)
     else:
         stride = max(1, rows // _SAMPLED)
-        for request in _rendered(islice(intake.records(), 0, None, stride), questions):
-            sample.add(request)
+        _look_at(spec, islice(intake.records(), 0, None, stride), questions, sample)
     return estimate_run(
         rows,
         reused,
@@ -99,13 +99,23 @@ def _look_through(intake: Intake, sample: _Sample) -> tuple[int, int]:
     return reused, asked
 
 
-def _rendered(records: Iterator[object], questions: Questions) -> Iterator[BedrockConverseRequest]:
+def _look_at(spec: JobSpec, records: Iterator[Record | BadRecord], questions: Questions, sample: _Sample) -> None:
+    """Add the requests of some records. A record that cannot be asked is left out, and the run says what is wrong."""
+    looked_at, problem = 0, ""
     for record in records:
-        if isinstance(record, Record):
-            try:
-                yield questions.ask(record)[0]
-            except (TemplateError, RequestValidationError):
-                continue  # the run itself says what is wrong with it
+        looked_at += 1
+        if isinstance(record, BadRecord):
+            problem = problem or record.problem
+            continue
+        try:
+            sample.add(questions.ask(record)[0])
+        except (TemplateError, RequestValidationError) as error:
+            problem = problem or f"{record.place}: {error}"
+    if looked_at and sample.is_empty and spec.on_bad_record == "fail":
+        raise TemplateError(
+            f"None of the {looked_at:,} records of {spec.source_uri!r} that were looked at can be asked: {problem} "
+            "Correct the template or the records; nothing was spent."
+        )
 
 
 class _Sample:
@@ -116,6 +126,10 @@ class _Sample:
         self._seen = 0
         self._shapes: list[tuple[float, int, int]] = []
         self._requests: list[BedrockConverseRequest] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._shapes
 
     def add(self, request: BedrockConverseRequest) -> None:
         if self._seen % self._stride == 0:

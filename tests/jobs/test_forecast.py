@@ -7,6 +7,7 @@ import pytest
 from harness.job_engine import CountingEngine, answered
 from harness.job_folder import QUICK, job_of, rows_of, write_rows
 
+from airflow_provider_bedrock_llm.core.errors import TemplateError
 from airflow_provider_bedrock_llm.core.pricing import Prices, TokenPrices
 from airflow_provider_bedrock_llm.jobs.forecast import forecast
 from airflow_provider_bedrock_llm.jobs.runner import run_job
@@ -85,3 +86,17 @@ async def test_the_tokens_of_a_run_lie_within_its_estimate(tmp_path):
 
     assert found.input_tokens.low <= manifest.usage["inputTokens"] <= found.input_tokens.high
     assert found.output_tokens.low <= manifest.usage["outputTokens"] <= found.output_tokens.high
+
+
+@pytest.mark.parametrize("template", ["{{ note }}", "{{ text.nothing.at_all }}"])
+def test_a_template_that_takes_no_record_has_no_estimate(tmp_path, template):
+    spec = job_of(tmp_path, rows_of(30), prompt_template=template)
+    with pytest.raises(TemplateError, match=r"None of the 30 records .* can be asked: .*nothing was spent"):
+        forecast(spec, PRICES)
+
+
+def test_a_row_that_the_template_does_not_take_is_left_out(tmp_path):
+    rows = [{"id": "a", "text": "x"}, {"id": "b"}, {"id": "c", "text": "y"}]
+    assert forecast(job_of(tmp_path, rows), PRICES).input_tokens.likely > 0
+    nothing_fits = job_of(tmp_path, rows, prompt_template="{{ note }}", on_bad_record="skip")
+    assert forecast(nothing_fits, PRICES).rows == 3
