@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError, TemplateError
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError, SourceError, TemplateError
 from airflow_provider_bedrock_llm.jobs.forecast import forecast
 from airflow_provider_bedrock_llm.jobs.media import load_files
 
@@ -56,8 +56,8 @@ def estimate_job(spec: JobSpec, hook: BedrockLLMHook, *, count_tokens: bool = Fa
             heuristic has to do.
 
     Raises:
-        SourceError: the source cannot be read.
-        TemplateError: not one record that was looked at can be asked.
+        SourceError: the source cannot be read, or has not one record that can be asked.
+        TemplateError: the template takes not one record.
         OutputError: the journal cannot be read.
         ConfigurationError: no model can be asked.
     """
@@ -65,7 +65,7 @@ def estimate_job(spec: JobSpec, hook: BedrockLLMHook, *, count_tokens: bool = Fa
     if count_tokens:
         try:
             return forecast(spec, prices, lambda request: hook.count_tokens(load_files(request)))
-        except TemplateError:
+        except (SourceError, TemplateError):
             raise
         except LLMManagerError as error:
             log.warning("Tokens were not counted, the estimate is a heuristic: %s", error)

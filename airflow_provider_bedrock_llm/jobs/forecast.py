@@ -21,7 +21,7 @@ from airflow_provider_bedrock_llm.jobs.journal import Journal
 from airflow_provider_bedrock_llm.jobs.lease import Lease
 from airflow_provider_bedrock_llm.jobs.ledger import read_ledger
 from airflow_provider_bedrock_llm.jobs.question import Questions
-from airflow_provider_bedrock_llm.jobs.record import BadRecord, Record
+from airflow_provider_bedrock_llm.jobs.record import Record
 from airflow_provider_bedrock_llm.jobs.tally import Tally
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def forecast(
         count_tokens: Bedrock's CountTokens, for a sample of twenty; None for the heuristic alone.
 
     Raises:
-        SourceError: the source cannot be read.
-        TemplateError: not one record that was looked at can be asked.
+        SourceError: the source cannot be read, or has not one record that can be asked.
+        TemplateError: the template takes not one record.
         OutputError: the journal cannot be read.
     """
     tally = Tally()
@@ -72,7 +72,10 @@ def forecast(
         reused, asked = _look_through(intake, sample)
     else:
         stride = max(1, rows // _SAMPLED)
-        _look_at(spec, islice(intake.records(), 0, None, stride), questions, sample)
+        for request in _rendered(islice(intake.records(), 0, None, stride), questions):
+            sample.add(request)
+    if rows > reused and sample.is_empty:
+        intake.check(lambda: True)  # it says what is wrong with all of them
     return estimate_run(
         rows,
         reused,
@@ -99,23 +102,13 @@ def _look_through(intake: Intake, sample: _Sample) -> tuple[int, int]:
     return reused, asked
 
 
-def _look_at(spec: JobSpec, records: Iterator[Record | BadRecord], questions: Questions, sample: _Sample) -> None:
-    """Add the requests of some records. A record that cannot be asked is left out, and the run says what is wrong."""
-    looked_at, problem = 0, ""
+def _rendered(records: Iterator[object], questions: Questions) -> Iterator[BedrockConverseRequest]:
     for record in records:
-        looked_at += 1
-        if isinstance(record, BadRecord):
-            problem = problem or record.problem
-            continue
-        try:
-            sample.add(questions.ask(record)[0])
-        except (TemplateError, RequestValidationError) as error:
-            problem = problem or f"{record.place}: {error}"
-    if looked_at and sample.is_empty and spec.on_bad_record == "fail":
-        raise TemplateError(
-            f"None of the {looked_at:,} records of {spec.source_uri!r} that were looked at can be asked: {problem} "
-            "Correct the template or the records; nothing was spent."
-        )
+        if isinstance(record, Record):
+            try:
+                yield questions.ask(record)[0]
+            except (TemplateError, RequestValidationError):
+                continue  # the run itself says what is wrong with it
 
 
 class _Sample:
