@@ -22,7 +22,7 @@ def _field(label: str, description: str, kind: str, section: str, **schema: Any)
     }
 
 
-def _connection_fields() -> dict[str, Any]:
+def _place_fields() -> dict[str, Any]:
     return {
         "region_name": _field(
             "Region", "AWS region to call, such as us-east-1.", "string", _PLACE, examples=["us-east-1", "eu-central-1"]
@@ -42,6 +42,18 @@ def _connection_fields() -> dict[str, Any]:
             _PLACE,
             examples=["http://127.0.0.1:8799"],
         ),
+        "data_residency": _field(
+            "Data stays in",
+            "Use only regions and inference profiles that keep requests in this place.",
+            "string",
+            _PLACE,
+            enum=["eu", "us", "us-gov", "ca", "jp", "au", "in", "apac"],
+        ),
+    }
+
+
+def _credential_fields() -> dict[str, Any]:
+    return {
         "aws_conn_id": _field(
             "Borrowed connection",
             "Take the credentials of another connection of type aws. Leave login, password, profile and role empty.",
@@ -65,6 +77,11 @@ def _connection_fields() -> dict[str, Any]:
         "aws_session_token": _field(
             "Session token", "With temporary keys in login and password.", "string", _CREDENTIALS, format="password"
         ),
+    }
+
+
+def _engine_fields() -> dict[str, Any]:
+    return {
         "models": _field(
             "Models",
             "Models to ask where a task names none, best first, one per line: names, ids, profiles or ARNs.",
@@ -82,19 +99,17 @@ def _connection_fields() -> dict[str, Any]:
         "max_retries": _field(
             "Retries", "Retries of one request over all routes together. 3 if empty.", "integer", _ENGINE, minimum=0
         ),
-        "data_residency": _field(
-            "Data stays in",
-            "Use only regions and inference profiles that keep requests in this place.",
-            "string",
-            _PLACE,
-            enum=["eu", "us", "us-gov", "ca", "jp", "au", "in", "apac"],
-        ),
         "batch_role_arn": _field(
             "Batch role", "ARN of the IAM role that Bedrock takes on for batch jobs.", "string", _ENGINE
         ),
         "batch_s3_uri": _field(
             "Batch place in S3", "Folder for inputs and outputs of batch jobs: s3://bucket/prefix.", "string", _ENGINE
         ),
+    }
+
+
+def _network_fields() -> dict[str, Any]:
+    return {
         "read_timeout": _field(
             "Read timeout", "Seconds to wait for an answer. 600 if empty.", "number", _NETWORK, minimum=1
         ),
@@ -118,8 +133,76 @@ def _connection_fields() -> dict[str, Any]:
     }
 
 
+def _connection_type() -> dict[str, Any]:
+    return {
+        "connection-type": "bedrockllm",
+        "hook-class-name": f"{_PACKAGE}.hooks.bedrock_llm.BedrockLLMHook",
+        "hook-name": "Amazon Bedrock LLM",
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "host"],
+            "relabeling": {"login": "AWS access key id", "password": "AWS secret access key"},
+            "placeholders": {
+                "login": "empty: another way of authentication",
+                "port": "443, which Airflow 3.3's Test button needs",
+            },
+        },
+        "conn-fields": _place_fields() | _credential_fields() | _engine_fields() | _network_fields(),
+    }
+
+
 def _option(description: str, kind: str, default: str | None, example: str | None = None) -> dict[str, Any]:
     return {"description": description, "version_added": "0.1.0", "type": kind, "default": default, "example": example}
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "work_dir": _option(
+            "Where enrichment jobs keep their folders: any storage that Airflow's ObjectStoragePath "
+            "reaches, the same for workers and triggerers. Empty: bedrock_llm under AIRFLOW_HOME.",
+            "string",
+            "",
+            "s3://aws_default@my-bucket/bedrock_llm",
+        ),
+        "work_dirs": _option(
+            "Further work_dirs, separated by commas, whose jobs the page Bedrock LLM shows: those that "
+            "tasks name themselves. The page reads nothing outside of work_dir and these.",
+            "string",
+            "",
+            "s3://aws_default@other-bucket/bedrock_llm",
+        ),
+        "catalog_mode": _option(
+            "Where the model catalog of the account is kept: variable (an Airflow Variable), memory, none "
+            "(asked anew each time), or bundled to never ask AWS for it.",
+            "string",
+            "variable",
+        ),
+        "async_transport": _option(
+            "What calls Bedrock from event loops (jobs, converse_parallel): lean, which is botocore's own "
+            "serializer, signer and parser over aiohttp, or aiobotocore, which must be installed for it.",
+            "string",
+            "lean",
+        ),
+        "max_in_flight_per_process": _option(
+            "Calls in flight at most in one triggerer, over all jobs in it.", "integer", "200"
+        ),
+        "common_ai_conn_id": _option(
+            "The connection of type bedrockllm that common-ai's batches use, where the host of common-ai's "
+            "own connection names none.",
+            "string",
+            "bedrock_llm_default",
+        ),
+        "drain_seconds": _option(
+            "How long a job that is told to stop waits for the answers under way, which are paid for.",
+            "integer",
+            "8",
+        ),
+        "trace_rows": _option(
+            "Whether each row of a job has an OpenTelemetry span of its own, besides the job's, where "
+            "Airflow's tracing is on.",
+            "boolean",
+            "False",
+        ),
+    }
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -152,75 +235,13 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "bedrock", "class-name": f"{_PACKAGE}.decorators.bedrock.bedrock_task"},
             {"name": "bedrock_parallel", "class-name": f"{_PACKAGE}.decorators.bedrock.bedrock_parallel_task"},
         ],
-        "connection-types": [
-            {
-                "connection-type": "bedrockllm",
-                "hook-class-name": f"{_PACKAGE}.hooks.bedrock_llm.BedrockLLMHook",
-                "hook-name": "Amazon Bedrock LLM",
-                "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "host"],
-                    "relabeling": {"login": "AWS access key id", "password": "AWS secret access key"},
-                    "placeholders": {
-                        "login": "empty: another way of authentication",
-                        "port": "443, which Airflow 3.3's Test button needs",
-                    },
-                },
-                "conn-fields": _connection_fields(),
-            }
-        ],
+        "connection-types": [_connection_type()],
         "extra-links": [f"{_PACKAGE}.operators.links.BedrockJobLink", f"{_PACKAGE}.operators.links.BedrockModelLink"],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {
             "bedrock_llm": {
                 "description": "Amazon Bedrock LLM",
-                "options": {
-                    "work_dir": _option(
-                        "Where enrichment jobs keep their folders: any storage that Airflow's ObjectStoragePath "
-                        "reaches, the same for workers and triggerers. Empty: bedrock_llm under AIRFLOW_HOME.",
-                        "string",
-                        "",
-                        "s3://aws_default@my-bucket/bedrock_llm",
-                    ),
-                    "work_dirs": _option(
-                        "Further work_dirs, separated by commas, whose jobs the page Bedrock LLM shows: those that "
-                        "tasks name themselves. The page reads nothing outside of work_dir and these.",
-                        "string",
-                        "",
-                        "s3://aws_default@other-bucket/bedrock_llm",
-                    ),
-                    "catalog_mode": _option(
-                        "Where the model catalog of the account is kept: variable (an Airflow Variable), memory, none "
-                        "(asked anew each time), or bundled to never ask AWS for it.",
-                        "string",
-                        "variable",
-                    ),
-                    "async_transport": _option(
-                        "What calls Bedrock from event loops (jobs, converse_parallel): lean, which is botocore's own "
-                        "serializer, signer and parser over aiohttp, or aiobotocore, which must be installed for it.",
-                        "string",
-                        "lean",
-                    ),
-                    "max_in_flight_per_process": _option(
-                        "Calls in flight at most in one triggerer, over all jobs in it.", "integer", "200"
-                    ),
-                    "common_ai_conn_id": _option(
-                        "The connection of type bedrockllm that common-ai's batches use, where the host of common-ai's "
-                        "own connection names none.",
-                        "string",
-                        "bedrock_llm_default",
-                    ),
-                    "drain_seconds": _option(
-                        "How long a job that is told to stop waits for the answers under way, which are paid for.",
-                        "integer",
-                        "8",
-                    ),
-                    "trace_rows": _option(
-                        "Whether each row of a job has an OpenTelemetry span of its own, besides the job's, where "
-                        "Airflow's tracing is on.",
-                        "boolean",
-                        "False",
-                    ),
-                },
+                "options": _options(),
             }
         },
     }

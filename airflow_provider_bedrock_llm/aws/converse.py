@@ -304,11 +304,14 @@ class AsyncEngine(_Dispatcher):
             return wire
         try:
             outcome = await self._in_time(conversation, self._transport.send(wire))
-            await self._rounds.wait()
         except BaseException:
             self._abandon(conversation, call)
             raise
-        return self._leave(conversation, call, outcome)
+        try:
+            await self._rounds.wait()
+        finally:  # an answer that is here counts, and was paid for, whoever cancels meanwhile
+            step = self._leave(conversation, call, outcome)
+        return step
 
     async def _enter(self, conversation: Conversation, call: Call) -> WireRequest | BedrockResponse:
         """Wait for a place on the route; the end of the request where its deadline comes first."""

@@ -255,7 +255,9 @@ class Conversation:
 
     def _problems(self) -> list[str]:
         """What one of the models is known not to take, said before the first is asked: a failover must not find out."""
-        choices = {id(route.choice): route for route in reversed(self._failover.routes)}
+        choices: dict[int, Route] = {}
+        for route in self._failover.routes:
+            choices.setdefault(id(route.choice), route)
         return [problem for route in choices.values() for problem in self._fitted(route).problems]
 
     def _fitted(self, route: Route) -> FittedParams:

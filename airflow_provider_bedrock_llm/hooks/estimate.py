@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError, SourceError, TemplateError
+from airflow_provider_bedrock_llm.core.errors import ConfigurationError, LLMManagerError
 from airflow_provider_bedrock_llm.jobs.forecast import forecast
 from airflow_provider_bedrock_llm.jobs.media import load_files
 
@@ -65,8 +65,6 @@ def estimate_job(spec: JobSpec, hook: BedrockLLMHook, *, count_tokens: bool = Fa
     if count_tokens:
         try:
             return forecast(spec, prices, lambda request: hook.count_tokens(load_files(request)))
-        except (SourceError, TemplateError):
-            raise
         except LLMManagerError as error:
             log.warning("Tokens were not counted, the estimate is a heuristic: %s", error)
     return forecast(spec, prices)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from harness.parallel_run import Gate, Run, numbered, settle, until
 
 from airflow_provider_bedrock_llm.aws.parallel import ask_all
@@ -76,3 +77,18 @@ async def test_answers_that_come_together_are_judged_in_several_rounds():
     counting.cancel()
     assert len(run.kept) == len(witness.worked_in) == AT_ONCE
     assert len(set(witness.worked_in)) > 5
+
+
+async def test_an_answer_that_waits_for_its_round_counts_even_if_nobody_wants_it_any_more():
+    gate = Gate()
+    run = Run(gate)
+    asking = asyncio.create_task(run.engine.ask(*numbered(1)))
+    await gate.until(1)
+    time.sleep(0.02)  # noqa: ASYNC251 - the round is long already
+    gate.answer("0")
+    await until(lambda: not gate.waiting)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    (state,) = run.engine.book.states.values()
+    assert (state.calls, state.succeeded, state.in_flight) == (1, 1, 0)

@@ -147,6 +147,13 @@ class TestInAConversation:
         conversation = Conversation(rules, request, rules.failover(routes), RouteBook())
         return conversation, conversation.begin(0.0)
 
+    def test_what_the_first_model_does_not_take_is_said_first(self):
+        _, response = self.begin(ask({"temperature": 0, "topP": 1}), SONNET, OPUS)
+        first, *others = response.error.validation_errors
+        assert SONNET.model_id in first
+        assert all(OPUS.model_id in other for other in others)
+        assert others
+
     def test_a_parameter_that_one_of_the_models_does_not_take_is_an_error_before_any_call(self):
         _, response = self.begin(ask({"temperature": 0}), SONNET, OPUS)
         assert not response.success

@@ -1,6 +1,7 @@
 """A job from its source to its output."""
 
 import asyncio
+import gc
 import json
 from dataclasses import replace
 
@@ -43,6 +44,11 @@ async def test_every_record_is_asked_once_and_written_in_input_order(tmp_path):
     assert engine.calls == 100
     assert manifest.state == "succeeded"
     assert (manifest.counts.total, manifest.counts.done, manifest.counts.succeeded) == (100, 100, 100)
+
+
+async def test_what_is_loaded_when_a_job_asks_is_spared_by_garbage_collections(tmp_path):
+    await run_job(job_of(tmp_path, rows_of(3)), CountingEngine(), pace=QUICK)
+    assert gc.get_freeze_count() > 1_000
 
 
 async def test_an_output_row_says_what_came_from_whom_and_for_how_much(tmp_path):
